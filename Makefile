@@ -1,0 +1,58 @@
+# Needs make and Python 3.11 or newer; everything else is installed into .venv by pip.
+#
+#   PYTHON=python3.13 DJANGO=6.1   another corner of the support matrix, in a venv of its own
+#   ARGS="-k cart"                 passed on to pytest, or to `manage.py demo`
+
+PYTHON ?= python3
+DJANGO ?=
+ARGS ?=
+
+ifeq ($(origin PYTHON)$(DJANGO),file)
+VENV ?= .venv
+else
+VENV ?= .venv-$(notdir $(PYTHON))$(if $(DJANGO),-django$(DJANGO))
+endif
+
+BIN := $(VENV)/bin
+# Touched last, so that an interrupted installation is begun again.
+READY := $(VENV)/.ready
+
+.PHONY: help demo check-demo test lint format types contracts clean venv
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt .ci/venv
+	@bash .ci/venv $(VENV) "$(PYTHON)" $(DJANGO)
+	@touch $@
+
+venv: $(READY)  ## install everything into a virtual environment
+
+demo: $(READY)  ## start servers, fill the shop, serve it on port 8000
+	@exec $(BIN)/python manage.py demo $(ARGS)
+
+check-demo: $(READY)  ## the same in a temporary folder, every page visited twice and judged
+	@exec $(BIN)/python manage.py demo --check $(ARGS)
+
+test: $(READY)  ## run all tests on real servers of their own
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY)  ## mypy
+	$(BIN)/mypy
+
+contracts: $(READY)  ## imports point down only
+	$(BIN)/lint-imports
+
+clean:  ## remove the demo's data, the virtual environments and tools' caches
+	rm -rf .demo .venv .venv-* *.egg-info build dist
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
