@@ -1,0 +1,1 @@
+"""The demo: a small web shop that runs on cachepatterns."""
