@@ -1,0 +1,83 @@
+"""What visitors may fill in."""
+
+from decimal import Decimal
+
+from django import forms
+
+from shop import queries
+from shop.models import Country, Profile
+from shop.models.carts import MAX_QUANTITY
+
+
+class ListingFilter(forms.Form):
+    """The filters beside a listing; an odd value in the address is ignored, not an error."""
+
+    SORTS = (
+        ("popular", "Most popular"),
+        ("price", "Price: low to high"),
+        ("-price", "Price: high to low"),
+        ("new", "Newest first"),
+        ("rating", "Best rated"),
+    )
+
+    q = forms.CharField(required=False, max_length=80, widget=forms.HiddenInput)
+    sort = forms.ChoiceField(required=False, choices=SORTS)
+    low = forms.DecimalField(required=False, min_value=Decimal(0), max_digits=8, label="From")
+    high = forms.DecimalField(required=False, min_value=Decimal(0), max_digits=8, label="To")
+    brand = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
+    stock = forms.BooleanField(required=False, label="In stock only")
+
+    def __init__(self, data, *, brands: list[dict]) -> None:
+        super().__init__(data)
+        self.fields["brand"].choices = [
+            (each["brand"], f"{each['brand']} ({each['products']})") for each in brands
+        ]
+        for name in ("low", "high"):
+            self.fields[name].widget.attrs.update({"inputmode": "decimal", "step": "1"})
+
+
+class QuantityForm(forms.Form):
+    quantity = forms.IntegerField(min_value=0, max_value=MAX_QUANTITY)
+
+
+class CountryChoice(forms.ModelChoiceField):
+    """Countries, read anew for each form from where the pages read theirs."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(Country.objects.none(), **kwargs)
+
+    def offer(self) -> None:
+        self.queryset = queries.countries()
+
+
+class CheckoutForm(forms.Form):
+    email = forms.EmailField(widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    full_name = forms.CharField(
+        max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    address = forms.CharField(
+        max_length=120, widget=forms.TextInput(attrs={"autocomplete": "street-address"})
+    )
+    postcode = forms.CharField(
+        max_length=12, widget=forms.TextInput(attrs={"autocomplete": "postal-code"})
+    )
+    city = forms.CharField(
+        max_length=60, widget=forms.TextInput(attrs={"autocomplete": "address-level2"})
+    )
+    country = CountryChoice(empty_label="Choose a country")
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["country"].offer()
+
+
+class ProfileForm(forms.ModelForm):
+    country = CountryChoice(required=False, empty_label="Choose a country")
+
+    class Meta:
+        model = Profile
+        fields = ("phone", "address", "postcode", "city", "country", "newsletter")
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["country"].offer()

@@ -1,0 +1,117 @@
+"""Settings of the demo shop. The environment may set DATABASE_URL, CACHE_URL, SECRET_KEY,
+SHOP_DEBUG and SHOP_HOSTS; without them it uses the servers of a running `manage.py demo`."""
+
+import os
+
+from shop import home
+from shop.addresses import cache_location, database_settings
+
+BASE_DIR = home.BASE_DIR
+
+_found = home.addresses()
+_database_url = os.environ.get("DATABASE_URL") or _found.get("DATABASE_URL") or "sqlite://"
+_cache_url = os.environ.get("CACHE_URL") or _found.get("CACHE_URL") or "redis://127.0.0.1:6379/0"
+
+DEBUG = os.environ.get("SHOP_DEBUG") == "1"
+SECRET_KEY = home.secret_key()
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *os.environ.get("SHOP_HOSTS", "").split()]
+
+INSTALLED_APPS = [
+    "django_prometheus",
+    "shop.apps.ShopConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "shop.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "shop.urls"
+WSGI_APPLICATION = "shop.wsgi.application"
+ASGI_APPLICATION = "shop.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "shop.context.storefront",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": {
+        **database_settings(_database_url),
+        "CONN_MAX_AGE": 300,
+        "CONN_HEALTH_CHECKS": True,
+    },
+}
+
+_redis = {
+    "BACKEND": "django_redis.cache.RedisCache",
+    "LOCATION": cache_location(_cache_url),
+}
+# On the path of a request a slow cache is worse than none, and a retry only doubles the wait.
+_redis_options = {
+    "SOCKET_CONNECT_TIMEOUT": 0.5,
+    "SOCKET_TIMEOUT": 0.5,
+}
+CACHES = {
+    "default": {**_redis, "KEY_PREFIX": "shop", "OPTIONS": _redis_options},
+    # Apart, so that a purge of the cache logs nobody out.
+    "sessions": {**_redis, "KEY_PREFIX": "sessions", "OPTIONS": _redis_options},
+}
+
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_CACHE_ALIAS = "sessions"
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "shop:profile"
+LOGOUT_REDIRECT_URL = "shop:home"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+STATIC_URL = "static/"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True
+
+# Names that tell one shop's metrics from another's belong to the scraper, not to us.
+PROMETHEUS_EXPORT_MIGRATIONS = False
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+}

@@ -1,0 +1,46 @@
+"""How the shop writes money, stars and pictures."""
+
+from decimal import Decimal
+
+from django import template
+from django.urls import reverse
+from django.utils.html import format_html
+
+from shop.models import CartItem
+from shop.pricing import line_total
+
+register = template.Library()
+
+
+@register.filter
+def money(amount: Decimal) -> str:
+    """€1,234.50"""
+    return f"€{amount:,.2f}"
+
+
+@register.filter
+def line(item: CartItem) -> str:
+    """What one line of the cart costs."""
+    return money(line_total(item))
+
+
+@register.filter
+def picture(code: str) -> str:
+    """The address of the picture that a `lamp-12` names."""
+    kind, _, number = code.partition("-")
+    return reverse("shop:picture", args=[kind or "vase", int(number or 0)])
+
+
+@register.simple_tag
+def stars(rating: Decimal | int) -> str:
+    """Five stars, so much of them filled; said in words for those who do not see them."""
+    return format_html(
+        '<span class="stars" role="img" aria-label="Rated {} of 5">'
+        '<svg viewBox="0 0 100 20" width="90" height="18" aria-hidden="true">'
+        '<use href="#stars" class="stars-empty"/>'
+        '<svg width="{}" height="20" viewBox="0 0 {} 20"><use href="#stars" class="stars-full"/>'
+        "</svg></svg></span>",
+        f"{rating:.1f}",
+        (width := int(Decimal(rating) * 20)),
+        width,
+    )

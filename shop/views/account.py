@@ -1,0 +1,41 @@
+"""What a customer sees of their own."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from shop import queries
+from shop.forms import ProfileForm
+from shop.models import Order, Profile
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    try:
+        mine = queries.profile(request.user)
+    except Profile.DoesNotExist:
+        mine = Profile(user=request.user)
+    form = ProfileForm(request.POST or None, instance=mine)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, "Your details are saved.")
+        return redirect("shop:profile")
+    context = {"form": form, "orders": list(queries.orders(request.user))}
+    return render(request, "shop/profile.html", context)
+
+
+@require_safe
+def order(request: HttpRequest, number: str) -> HttpResponse:
+    """The confirmation, for whoever placed the order: others are told that there is none."""
+    try:
+        found = queries.order(number)
+    except Order.DoesNotExist as error:
+        raise Http404("There is no such order.") from error
+    own = request.user.is_authenticated and found.user_id == request.user.pk
+    if not own and number not in request.session.get("orders", []):
+        raise Http404("There is no such order.")
+    context = {"order": found, "items": list(queries.order_items(found))}
+    return render(request, "shop/order.html", context)

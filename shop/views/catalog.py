@@ -1,0 +1,110 @@
+"""Home, categories, products, search, and the pictures on them."""
+
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from shop import pictures, queries
+from shop.context import catalog
+from shop.forms import ListingFilter
+from shop.models import Product
+
+PER_PAGE = 24
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    context = {
+        "featured": list(queries.featured()),
+        "newest": list(queries.newest()),
+        "reduced": list(queries.reduced()),
+    }
+    return render(request, "shop/home.html", context)
+
+
+@require_safe
+def categories(request: HttpRequest) -> HttpResponse:
+    return render(request, "shop/categories.html")
+
+
+@require_safe
+def category(request: HttpRequest, slug: str) -> HttpResponse:
+    tree = catalog(request)
+    found = tree.find(slug)
+    if found is None:
+        raise Http404("There is no such category.")
+    context = {
+        "category": found,
+        "path": tree.path(found.parent_id),
+        "children": tree.children(found),
+        "siblings": tree.children(tree.path(found.parent_id)[-1]) if found.parent_id else [],
+        **listing(request, queries.in_categories(tree.leaves(found))),
+    }
+    return render(request, "shop/category.html", context)
+
+
+@require_safe
+def search(request: HttpRequest) -> HttpResponse:
+    words = request.GET.get("q", "").strip()[:80]
+    context = {"words": words}
+    if words:
+        context |= listing(request, queries.search(words))
+    return render(request, "shop/search.html", context)
+
+
+@require_safe
+def product(request: HttpRequest, slug: str) -> HttpResponse:
+    try:
+        found = queries.product(slug)
+    except Product.DoesNotExist as error:
+        raise Http404("There is no such product.") from error
+    counts = dict(queries.ratings(found))
+    total = sum(counts.values())
+    context = {
+        "product": found,
+        "path": catalog(request).path(found.category_id),
+        "reviews": list(queries.reviews(found)),
+        "ratings": [(stars, counts.get(stars, 0)) for stars in range(5, 0, -1)],
+        "rating_total": total,
+        "related": list(queries.related(found)),
+        "recommendations": list(queries.recommendations()),
+    }
+    return render(request, "shop/product.html", context)
+
+
+@require_safe
+@cache_control(public=True, max_age=86400, immutable=True)
+def picture(request: HttpRequest, kind: str, number: int) -> HttpResponse:
+    return HttpResponse(pictures.draw(kind, number), content_type="image/svg+xml")
+
+
+def listing(request: HttpRequest, found: QuerySet[Product]) -> dict[str, object]:
+    """Filter, sort and cut into pages as the address says; shared by category and search."""
+    form = ListingFilter(request.GET, brands=list(queries.brands(found)))
+    form.is_valid()
+    wanted = form.cleaned_data
+    if wanted.get("low") is not None:
+        found = found.filter(price__gte=wanted["low"])
+    if wanted.get("high") is not None:
+        found = found.filter(price__lte=wanted["high"])
+    if wanted.get("brand"):
+        found = found.filter(brand__in=wanted["brand"])
+    if wanted.get("stock"):
+        found = found.filter(stock__gt=0)
+    sort = wanted.get("sort") or "popular"
+    pages = Paginator(found.order_by(*queries.SORTS[sort]), PER_PAGE)
+    page = pages.get_page(request.GET.get("page"))
+    page.object_list = list(page.object_list)
+    kept = request.GET.copy()
+    kept.pop("page", None)
+    return {
+        "form": form,
+        "page": page,
+        "page_range": pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1),
+        "kept": kept.urlencode(),
+        "filtered": any(wanted.get(name) for name in ("low", "high", "brand", "stock")),
+        "sort": sort,
+    }
