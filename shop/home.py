@@ -22,9 +22,9 @@ def addresses() -> dict[str, str]:
     return {str(name): str(url) for name, url in found.items()}
 
 
-def write_addresses(urls: dict[str, str]) -> Path:
+def write_addresses(directory: Path, urls: dict[str, str]) -> Path:
     """Tell other commands where the servers are. Only the owner may read: a password is in it."""
-    path = home() / "servers.json"
+    path = directory / "servers.json"
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_text(json.dumps(urls, indent=2))

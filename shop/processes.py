@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,24 +45,43 @@ def interrupts_raise() -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """How to run a server, and which signal makes it leave quickly and in good order."""
+    """How to run a server, and which signal makes it leave quickly and in good order.
+
+    Without a `log` it writes where we write.
+    """
 
     command: Sequence[str]
-    log: Path
+    log: Path | None = None
     user: str = ""
     stop_signal: signal.Signals = signal.SIGTERM
+    env: Mapping[str, str] | None = None
 
     def start(self) -> subprocess.Popen[bytes]:
         """Run it in a session of its own: a Ctrl-C at the terminal reaches only us."""
         tether = [sys.executable, "-I", str(TETHER), str(os.getpid()), self.user]
-        with self.log.open("ab") as log:
+        with contextlib.ExitStack() as files:
+            log = files.enter_context(self.log.open("ab")) if self.log else None
             return subprocess.Popen(
                 [*tether, str(int(self.stop_signal)), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=self.env,
                 start_new_session=True,
             )
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run it for the length of a block, whatever ends the block."""
+        process = None
+        try:
+            with interrupts_held():
+                process = self.start()
+            yield process
+        finally:
+            if process is not None:
+                stop(process.pid, self.stop_signal)
+                process.wait()
 
 
 def stop(pid: int, stop_signal: signal.Signals, *, patience: float = 10.0) -> None:

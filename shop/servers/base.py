@@ -60,6 +60,9 @@ class EmbeddedServer:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
 

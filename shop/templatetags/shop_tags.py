@@ -6,8 +6,9 @@ from django import template
 from django.urls import reverse
 from django.utils.html import format_html
 
-from shop.models import CartItem
+from shop.models import CartItem, Category
 from shop.pricing import line_total
+from shop.tree import Tree
 
 register = template.Library()
 
@@ -29,6 +30,22 @@ def picture(code: str) -> str:
     """The address of the picture that a `lamp-12` names."""
     kind, _, number = code.partition("-")
     return reverse("shop:picture", args=[kind or "vase", int(number or 0)])
+
+
+@register.filter
+def unlocalized(amount: Decimal) -> str:
+    """1234.50, for programs that read the page."""
+    return f"{amount:.2f}"
+
+
+@register.filter
+def weight(grams: int) -> str:
+    return f"{grams / 1000:.1f} kg" if grams >= 1000 else f"{grams} g"
+
+
+@register.filter
+def children(tree: Tree, category: Category) -> list[Category]:
+    return tree.children(category)
 
 
 @register.simple_tag

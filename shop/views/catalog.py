@@ -13,11 +13,13 @@ from shop.forms import ListingFilter
 from shop.models import Product
 
 PER_PAGE = 24
+COLLAGE = ("chair-7", "lamp-21", "plant-4", "kettle-9")
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     context = {
+        "collage": COLLAGE,
         "featured": list(queries.featured()),
         "newest": list(queries.newest()),
         "reduced": list(queries.reduced()),

@@ -1,0 +1,16 @@
+"""Settings of the demo's web workers."""
+
+from prometheus_client import multiprocess
+
+worker_class = "gthread"
+threads = 4
+loglevel = "warning"
+graceful_timeout = 3
+preload_app = False
+# Nobody steers these workers but their parent.
+control_socket_disable = True
+
+
+def child_exit(server: object, worker: object) -> None:
+    """Keep the counters of a worker that ended, drop its gauges."""
+    multiprocess.mark_process_dead(worker.pid)

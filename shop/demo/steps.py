@@ -1,0 +1,70 @@
+"""The demo from start to finish."""
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from shop import home
+from shop.demo.check import check_pages
+from shop.demo.site import Site, site
+from shop.demo.web import free_port_from, watch, workers
+from shop.processes import Program
+from shop.servers.base import free_port
+
+Say = Callable[[str], object]
+
+
+class StepFailed(Exception):
+    """A child of the demo left with an error, which it has printed itself."""
+
+
+def serve(*, port: int, count: int, say: Say) -> None:
+    """Run the demo until somebody stops it."""
+    with site(home.home(), durable=True, say=say) as running:
+        _prepare(running)
+        chosen = free_port_from(port)
+        with workers(running, port=chosen, count=count) as process:
+            if chosen != port:
+                say(f"Port {port} is taken.")
+            say(_welcome(chosen))
+            # Only from here on does Ctrl-C mean success: it is how the demo ends.
+            with contextlib.suppress(KeyboardInterrupt):
+                watch(process, running)
+            say("\nStopping ...")
+
+
+def check(*, count: int, say: Say) -> bool:
+    """Run it in a folder that is removed afterwards, visit every page, return whether all is well."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cachepatterns-check-") as folder,
+        site(Path(folder), durable=False, say=say) as running,
+    ):
+        _prepare(running, "--products", "1500", "--reviews", "3000")
+        port = free_port()
+        with workers(running, port=port, count=count):
+            return check_pages(f"http://127.0.0.1:{port}", say)
+
+
+def _prepare(running: Site, *arguments: str) -> None:
+    manage = str(home.BASE_DIR / "manage.py")
+    program = Program(
+        command=[sys.executable, manage, "demo_prepare", *arguments], env=running.env
+    )
+    with program.running() as process:
+        code = process.wait()
+    if code:
+        raise StepFailed("The shop could not be prepared.")
+
+
+def _welcome(port: int) -> str:
+    url = f"http://127.0.0.1:{port}"
+    return f"""
+  Shop      {url}/
+  Admin     {url}/admin/     staff / staff
+  Customer  {url}/login/     ada / customer
+  Metrics   {url}/metrics
+
+  Ctrl-C stops everything; the data stays in .demo/ until `make clean`.
+"""

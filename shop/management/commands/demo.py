@@ -1,0 +1,50 @@
+"""`manage.py demo`: the whole shop from nothing; `--check` looks at every page and leaves."""
+
+import sys
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand, CommandError
+
+from shop.addresses import BadAddress, Unreachable
+from shop.demo.site import AlreadyRunning
+from shop.demo.steps import StepFailed, check, serve
+from shop.demo.web import NotServing
+from shop.processes import interrupts_raise
+from shop.servers import ServerDidNotStart
+
+EXPECTED = (AlreadyRunning, BadAddress, NotServing, ServerDidNotStart, StepFailed, Unreachable)
+
+
+class Command(BaseCommand):
+    help = "Start PostgreSQL and Valkey, fill the shop, serve it; Ctrl-C stops all of it."
+    # The checks of the children count; here they would ask a server that is not up yet.
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8000, help="or the next free one")
+        parser.add_argument("--workers", type=int, default=2, help="processes that serve")
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="visit every page twice in a folder of its own and fail if anything is wrong",
+        )
+
+    def handle(self, *, port: int, workers: int, check: bool, **options: object) -> None:
+        try:
+            with interrupts_raise():
+                self._run(port, workers, check)
+        except EXPECTED as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self.stderr.write("Interrupted; everything that was started is stopped.")
+            sys.exit(130)
+
+    def _run(self, port: int, workers: int, only_check: bool) -> None:
+        if not only_check:
+            serve(port=port, count=workers, say=self._say)
+        elif not check(count=workers, say=self._say):
+            sys.exit(1)
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
