@@ -1,0 +1,58 @@
+"""cachepatterns: an ORM cache for Django that does not serve stale rows.
+
+Importable before the app registry is ready: what needs models is loaded when it is asked
+for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cachepatterns.core.change import Change
+    from cachepatterns.core.tag import ANY, tag
+    from cachepatterns.invalidate import invalidate
+    from cachepatterns.managers import CachedManager
+    from cachepatterns.policy import ModelPolicy
+    from cachepatterns.queryset import CachedQuerySet, cached
+    from cachepatterns.read.options import uncached
+    from cachepatterns.registry import register
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ANY": "core.tag",
+    "CachedManager": "managers",
+    "CachedQuerySet": "queryset",
+    "Change": "core.change",
+    "ModelPolicy": "policy",
+    "cached": "queryset",
+    "invalidate": "invalidate",
+    "register": "registry",
+    "tag": "core.tag",
+    "uncached": "read.options",
+}
+
+__all__ = [
+    "ANY",
+    "CachedManager",
+    "CachedQuerySet",
+    "Change",
+    "ModelPolicy",
+    "cached",
+    "invalidate",
+    "register",
+    "tag",
+    "uncached",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cachepatterns' has no attribute {name!r}")
+    return getattr(import_module(f"cachepatterns.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,27 @@
+"""The composition root: here, and only here, the parts are put together."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.db import connections
+from django.db.backends.signals import connection_created
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+
+class CachePatternsConfig(AppConfig):
+    """``INSTALLED_APPS = [..., "cachepatterns"]``."""
+
+    name = "cachepatterns"
+    verbose_name = _("Cache")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from cachepatterns import receivers, sqlwatch
+
+        connection_created.connect(sqlwatch.install, dispatch_uid="cachepatterns.sqlwatch")
+        for connection in connections.all(initialized_only=True):
+            if connection.connection is not None:
+                sqlwatch.install(connection=connection)
+        autodiscover_modules("caching")
+        receivers.connect()

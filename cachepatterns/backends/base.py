@@ -1,0 +1,88 @@
+"""What a backend must do. One conformance suite (tests/backends) runs over every one.
+
+Keys are whole strings (prefix included), values bytes, durations seconds. Every method
+raises `BackendError`, and nothing else, when the server does not answer properly.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+Item = tuple[str, bytes, float]
+"""``(key, payload, ttl in seconds)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What is known of one key. ``ttl`` seconds, or `None` if it never expires."""
+
+    key: str
+    ttl: float | None
+    size: int
+
+
+class Backend(ABC):
+    """Storage for entries, stamps and counters."""
+
+    name: str
+
+    # -- entries and stamps -------------------------------------------------------------
+
+    @abstractmethod
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values under `keys`, in order, read at one instant; one round trip."""
+
+    @abstractmethod
+    def mint(self, keys: Sequence[str], stamps: Sequence[bytes], ttl: float) -> list[bytes | None]:
+        """Put each stamp under its key unless one stands there; one round trip.
+
+        Returns what stands under each key afterwards: an existing stamp is adopted, and
+        `None` means that it was bumped meanwhile.
+        """
+
+    @abstractmethod
+    def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
+        """Write entries, and let the stamps they rest on live `stamp_ttl` from now."""
+
+    @abstractmethod
+    def delete(self, keys: Sequence[str]) -> int:
+        """Remove keys; returns how many there were. Deleting stamps is what a bump is."""
+
+    @abstractmethod
+    def scan(self, pattern: str, *, limit: int) -> Iterator[list[str]]:
+        """Pages of keys that match a glob, until about `limit` keys were *looked at*."""
+
+    @abstractmethod
+    def inspect(self, keys: Sequence[str]) -> list[KeyInfo]:
+        """TTL and memory of those of `keys` that exist."""
+
+    # -- statistics -----------------------------------------------------------------------
+
+    @abstractmethod
+    def add(self, counters: Mapping[str, Mapping[str, int]], ttl: float) -> None:
+        """Add to the fields of several counter hashes, each of which lives `ttl` more."""
+
+    @abstractmethod
+    def counters(self, keys: Sequence[str]) -> list[dict[str, int]]:
+        """The counter hashes under `keys` (empty where there is none)."""
+
+    @abstractmethod
+    def push(self, key: str, items: Sequence[bytes], *, keep: int, ttl: float) -> None:
+        """Put items at the head of a list, the last item first, and keep the newest `keep`."""
+
+    @abstractmethod
+    def newest(self, key: str, count: int) -> list[bytes]:
+        """The newest `count` items of a list, newest first."""
+
+    # -- the server -------------------------------------------------------------------------
+
+    @abstractmethod
+    def info(self) -> dict[str, object]:
+        """What the server says of itself: ``used_memory``, ``maxmemory``, ``evicted_keys``,
+        ``expired_keys``, ``maxmemory_policy``, ``version``; missing where unknown."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Return if the server answers."""

@@ -1,0 +1,119 @@
+"""A backend inside the process: for tests and for trying things out, never for a fleet.
+
+It holds to the same contract, so the whole package behaves the same on it, in one
+process. Chosen where the ``CACHES`` alias is Django's LocMemCache.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from cachepatterns.backends.base import Backend, Item, KeyInfo
+
+
+class LocMemBackend(Backend):
+    """A dict with deadlines behind a lock; everything is gone with the process."""
+
+    name = "locmem"
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._values: dict[str, tuple[bytes, float]] = {}
+        self._counters: dict[str, tuple[dict[str, int], float]] = {}
+        self._lists: dict[str, tuple[list[bytes], float]] = {}
+
+    def _get(self, key: str) -> bytes | None:
+        found = self._values.get(key)
+        if found is None:
+            return None
+        if found[1] <= self._clock():
+            del self._values[key]
+            return None
+        return found[0]
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        with self._lock:
+            return [self._get(key) for key in keys]
+
+    def mint(self, keys: Sequence[str], stamps: Sequence[bytes], ttl: float) -> list[bytes | None]:
+        with self._lock:
+            deadline = self._clock() + ttl
+            for key, stamp in zip(keys, stamps, strict=True):
+                if self._get(key) is None:
+                    self._values[key] = (stamp, deadline)
+            return [self._get(key) for key in keys]
+
+    def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
+        with self._lock:
+            now = self._clock()
+            for key, payload, ttl in items:
+                self._values[key] = (payload, now + ttl)
+            for key in stamp_keys:
+                stamp = self._get(key)
+                if stamp is not None:
+                    self._values[key] = (stamp, now + stamp_ttl)
+
+    def delete(self, keys: Sequence[str]) -> int:
+        with self._lock:
+            gone = 0
+            for key in keys:
+                gone += self._get(key) is not None
+                self._values.pop(key, None)
+                gone += self._counters.pop(key, None) is not None
+                gone += self._lists.pop(key, None) is not None
+            return gone
+
+    def scan(self, pattern: str, *, limit: int) -> Iterator[list[str]]:
+        with self._lock:
+            keys = [*self._values, *self._counters, *self._lists]
+        matches = re.compile(fnmatch.translate(pattern)).match
+        page = [key for key in keys[:limit] if matches(key)]
+        if page:
+            yield page
+
+    def inspect(self, keys: Sequence[str]) -> list[KeyInfo]:
+        with self._lock:
+            found = []
+            for key in keys:
+                value = self._get(key)
+                if value is not None:
+                    left = self._values[key][1] - self._clock()
+                    found.append(KeyInfo(key, left, len(key) + len(value)))
+            return found
+
+    def add(self, counters: Mapping[str, Mapping[str, int]], ttl: float) -> None:
+        with self._lock:
+            for key, amounts in counters.items():
+                fields = dict(self.counters([key])[0])
+                for name, amount in amounts.items():
+                    fields[name] = fields.get(name, 0) + amount
+                self._counters[key] = (fields, self._clock() + ttl)
+
+    def counters(self, keys: Sequence[str]) -> list[dict[str, int]]:
+        with self._lock:
+            now = self._clock()
+            found = [self._counters.get(key) for key in keys]
+            return [dict(f[0]) if f is not None and f[1] > now else {} for f in found]
+
+    def push(self, key: str, items: Sequence[bytes], *, keep: int, ttl: float) -> None:
+        with self._lock:
+            newest = [*reversed(items), *self.newest(key, keep)][:keep]
+            self._lists[key] = (newest, self._clock() + ttl)
+
+    def newest(self, key: str, count: int) -> list[bytes]:
+        with self._lock:
+            items, deadline = self._lists.get(key, ([], 0.0))
+            return items[:count] if deadline > self._clock() else []
+
+    def info(self) -> dict[str, object]:
+        with self._lock:
+            used = sum(len(key) + len(value[0]) for key, value in self._values.items())
+        return {"used_memory": used, "maxmemory": 0, "version": "locmem"}
+
+    def ping(self) -> None:
+        return None

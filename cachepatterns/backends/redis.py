@@ -1,0 +1,195 @@
+"""Redis/Valkey through a django-redis alias: its pool, TLS, password and Sentinel options.
+
+Stamps are always read from the primary: a replica may still hold one that was bumped.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar, cast
+
+import redis
+from django.core.cache import caches
+from django_redis.exceptions import ConnectionInterrupted
+
+from cachepatterns.backends.base import Backend, Item, KeyInfo
+from cachepatterns.exceptions import BackendError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SCAN_PAGE = 500
+_DELETE_BATCH = 1000
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, ConnectionInterrupted) and error.__cause__ is not None:
+        return _kind(error.__cause__)
+    if isinstance(error, (redis.TimeoutError, TimeoutError)):
+        return "timeout"
+    if isinstance(error, redis.BusyLoadingError):
+        return "loading"
+    if isinstance(error, redis.ReadOnlyError):
+        return "readonly"
+    if isinstance(error, redis.AuthenticationError):
+        return "auth"
+    if isinstance(error, (redis.ConnectionError, OSError)):
+        return "connection"
+    word = str(error).split(" ", 1)[0]
+    return word.lower() if word.isupper() and word.isalpha() else type(error).__name__.lower()
+
+
+class RedisError(BackendError):
+    """Redis/Valkey did not answer a command. ``kind`` names the sort of failure."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.kind = _kind(error)
+        super().__init__(f"{self.kind}: {error}")
+
+
+def _translated(method: Callable[P, R]) -> Callable[P, R]:
+    """Turn the client's many exceptions into the one of the contract."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except (redis.RedisError, ConnectionInterrupted, OSError) as error:
+            raise RedisError(error) from error
+
+    return call
+
+
+class RedisBackend(Backend):
+    """The backend for ``CACHES`` aliases of django-redis."""
+
+    name = "redis"
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def _client(self) -> Any:
+        return cast(Any, caches[self._alias]).client.get_client(write=True)
+
+    @_translated
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return self._bytes(self._client().mget(keys))
+
+    @_translated
+    def mint(self, keys: Sequence[str], stamps: Sequence[bytes], ttl: float) -> list[bytes | None]:
+        pipe = self._client().pipeline(transaction=False)
+        for key, stamp in zip(keys, stamps, strict=True):
+            pipe.set(key, stamp, nx=True, px=_milliseconds(ttl))
+        pipe.mget(keys)
+        return self._bytes(pipe.execute()[-1])
+
+    @_translated
+    def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
+        pipe = self._client().pipeline(transaction=False)
+        for key, payload, ttl in items:
+            pipe.set(key, payload, px=_milliseconds(ttl))
+        for key in dict.fromkeys(stamp_keys):
+            pipe.pexpire(key, _milliseconds(stamp_ttl))
+        pipe.execute()
+
+    @_translated
+    def delete(self, keys: Sequence[str]) -> int:
+        client, gone = self._client(), 0
+        for start in range(0, len(keys), _DELETE_BATCH):
+            gone += client.unlink(*keys[start : start + _DELETE_BATCH])
+        return gone
+
+    def scan(self, pattern: str, *, limit: int) -> Iterator[list[str]]:
+        cursor, seen = 0, 0
+        while True:
+            cursor, page = self._scan_page(cursor, pattern)
+            seen += _SCAN_PAGE
+            if page:
+                yield [key.decode() if isinstance(key, bytes) else key for key in page]
+            if cursor == 0 or seen >= limit:
+                return
+
+    @_translated
+    def _scan_page(self, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
+        found = self._client().scan(cursor, match=pattern, count=_SCAN_PAGE)
+        return int(found[0]), found[1]
+
+    @_translated
+    def inspect(self, keys: Sequence[str]) -> list[KeyInfo]:
+        if not keys:
+            return []
+        pipe = self._client().pipeline(transaction=False)
+        for key in keys:
+            pipe.pttl(key)
+            pipe.memory_usage(key)
+        answers = pipe.execute()
+        found = []
+        for key, ttl, size in zip(keys, answers[::2], answers[1::2], strict=True):
+            if ttl != -2:
+                found.append(KeyInfo(key, None if ttl < 0 else ttl / 1000, size or 0))
+        return found
+
+    @_translated
+    def add(self, counters: Mapping[str, Mapping[str, int]], ttl: float) -> None:
+        pipe = self._client().pipeline(transaction=False)
+        for key, fields in counters.items():
+            for field, amount in fields.items():
+                pipe.hincrby(key, field, amount)
+            pipe.expire(key, int(ttl))
+        pipe.execute()
+
+    @_translated
+    def counters(self, keys: Sequence[str]) -> list[dict[str, int]]:
+        pipe = self._client().pipeline(transaction=False)
+        for key in keys:
+            pipe.hgetall(key)
+        return [
+            {_text(field): int(amount) for field, amount in found.items()}
+            for found in pipe.execute()
+        ]
+
+    @_translated
+    def push(self, key: str, items: Sequence[bytes], *, keep: int, ttl: float) -> None:
+        pipe = self._client().pipeline(transaction=False)
+        pipe.lpush(key, *items)
+        pipe.ltrim(key, 0, keep - 1)
+        pipe.expire(key, int(ttl))
+        pipe.execute()
+
+    @_translated
+    def newest(self, key: str, count: int) -> list[bytes]:
+        found = self._client().lrange(key, 0, count - 1)
+        return [item.encode() if isinstance(item, str) else item for item in found]
+
+    @_translated
+    def info(self) -> dict[str, object]:
+        said = self._client().info()
+        wanted = ("used_memory", "maxmemory", "maxmemory_policy", "evicted_keys", "expired_keys")
+        found: dict[str, object] = {name: said[name] for name in wanted if name in said}
+        version = said.get("valkey_version")
+        found["version"] = f"Valkey {version}" if version else f"Redis {said.get('redis_version')}"
+        found["clients"] = said.get("connected_clients")
+        return found
+
+    @_translated
+    def ping(self) -> None:
+        self._client().ping()
+
+    @staticmethod
+    def _bytes(values: list[Any]) -> list[bytes | None]:
+        if any(isinstance(value, str) for value in values):
+            raise RedisError(
+                redis.DataError(
+                    "the CACHES alias decodes responses; remove decode_responses from its OPTIONS"
+                )
+            )
+        return values
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

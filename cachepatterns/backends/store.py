@@ -1,0 +1,167 @@
+"""The store: the backend in force, with what a failing one must not do kept in one place.
+
+* An error is counted and logged once per burst; it reaches nobody but the reader, who
+  asks the database.
+* After a connection error the backend is left alone for ``BREAKER_SECONDS``.
+* Bumps that could not be delivered are kept, and delivered before this process reads
+  the cache again: it never serves what it knows to be outdated.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from cachepatterns.backends.base import Backend, Item
+from cachepatterns.backends.locmem import LocMemBackend
+from cachepatterns.conf import config
+from cachepatterns.exceptions import BackendError, ConfigurationError
+from cachepatterns.observe import BurstLog, ErrorEvent, emit
+
+R = TypeVar("R")
+
+_OPENING = frozenset({"timeout", "connection", "auth"})
+"""Failures after which asking again at once would only cost every caller a wait."""
+
+log = BurstLog()
+
+
+class BreakerOpen(BackendError):  # noqa: N818 - says what it is
+    """The cache failed a moment ago and is left alone; the database is asked."""
+
+    kind = "breaker open"
+
+
+class Store:
+    """A backend behind a breaker, and the bumps it still owes."""
+
+    def __init__(self, backend: Backend, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.backend = backend
+        self._clock = clock
+        self._open_until = 0.0
+        self._lock = threading.Lock()
+        self._undelivered: dict[str, None] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker keeps callers from the backend at this moment."""
+        return self._clock() < self._open_until
+
+    @property
+    def undelivered(self) -> int:
+        """How many bumps this process still owes."""
+        return len(self._undelivered)
+
+    def call(self, operation: str, method: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        """Run a backend method; raises `BackendError`, counted, logged, breaker set."""
+        if self.is_open:
+            raise BreakerOpen("the cache failed a moment ago")
+        try:
+            answer = method(*args, **kwargs)
+        except BackendError as error:
+            kind = getattr(error, "kind", "error")
+            if kind in _OPENING:
+                self._open_until = self._clock() + config().BREAKER_SECONDS
+            emit(ErrorEvent(operation, kind, str(error)))
+            log.log("cachepatterns could not %s: %s", operation, error)
+            raise
+        return answer
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        if self._undelivered:
+            self.deliver()
+        return self.call("read", self.backend.get_many, keys)
+
+    def mint(self, keys: Sequence[str], stamps: Sequence[bytes], ttl: float) -> list[bytes | None]:
+        return self.call("mint", self.backend.mint, keys, stamps, ttl)
+
+    def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
+        self.call("store", self.backend.store, items, stamp_keys, stamp_ttl)
+
+    def bump(self, keys: Iterable[str]) -> bool:
+        """Delete stamps. Never raises: what fails is owed. Returns whether it is done."""
+        wanted = dict.fromkeys(keys)
+        if self._undelivered:
+            with self._lock:
+                wanted = {**self._undelivered, **wanted}
+        try:
+            # A bump is tried even while the breaker is open: it is worth the wait.
+            self._open_until = 0.0
+            self.call("invalidate", self.backend.delete, list(wanted))
+        except BackendError:
+            with self._lock:
+                self._undelivered.update(wanted)
+            return False
+        with self._lock:
+            for key in wanted:
+                self._undelivered.pop(key, None)
+        return True
+
+    def deliver(self) -> None:
+        """Pay the bumps that are owed; raises `BackendError` if that is not possible."""
+        with self._lock:
+            owed = list(self._undelivered)
+        if owed:
+            self.call("invalidate", self.backend.delete, owed)
+            with self._lock:
+                for key in owed:
+                    self._undelivered.pop(key, None)
+
+
+_stores: dict[str, Store] = {}
+_stores_lock = threading.Lock()
+
+
+def current_store() -> Store:
+    """The store of the alias in force. Raises `ConfigurationError` if it can't be one."""
+    alias = config().ALIAS
+    store = _stores.get(alias)
+    if store is None:
+        with _stores_lock:
+            store = _stores.get(alias)
+            if store is None:
+                store = _stores[alias] = Store(make_backend(alias))
+    return store
+
+
+def make_backend(alias: str) -> Backend:
+    """The backend for a ``CACHES`` alias."""
+    try:
+        dotted = settings.CACHES[alias]["BACKEND"]
+    except KeyError:
+        known = ", ".join(sorted(settings.CACHES))
+        raise ConfigurationError(
+            f'CACHEPATTERNS["ALIAS"] is {alias!r}, but CACHES has only: {known}.'
+        ) from None
+    if dotted == "django.core.cache.backends.locmem.LocMemCache":
+        return LocMemBackend()
+    from django_redis.cache import RedisCache
+
+    cls = import_string(str(dotted))
+    if isinstance(cls, type) and issubclass(cls, RedisCache):
+        from cachepatterns.backends.redis import RedisBackend
+
+        return RedisBackend(alias)
+    raise ConfigurationError(
+        f"CACHES[{alias!r}] is {dotted}; cachepatterns needs django_redis.cache.RedisCache "
+        "(or LocMemCache for tests)."
+    )
+
+
+def _forget(*, setting: str, **kwargs: object) -> None:
+    if setting in {"CACHES", "CACHEPATTERNS"}:
+        with _stores_lock:
+            for store in _stores.values():
+                if store.undelivered:
+                    log.log("Settings changed while %s bumps were owed", store.undelivered)
+            if setting == "CACHES":
+                _stores.clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="cachepatterns.store")

@@ -1,0 +1,75 @@
+"""The one settings dict, ``CACHEPATTERNS``: typed, defaulted here, read live.
+
+`config()` returns a frozen `Config`; it is rebuilt whenever Django says that the setting
+changed, so ``override_settings`` just works. Unknown keys and impossible values are
+reported by the system checks, not here: importing must never fail on a typo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """All settings with their defaults. Durations are seconds, sizes bytes."""
+
+    ENABLED: bool = True
+    """``False`` sends every read to the database (writes still invalidate)."""
+    ALIAS: str = "default"
+    """The ``CACHES`` alias (django-redis, or LocMemCache in tests) that holds entries."""
+    PREFIX: str = "cp"
+    """The first part of every key; two deployments on one Redis need two prefixes."""
+    TIERS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Named freshness policies, added to or overriding the built-in ones."""
+    MODELS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Policies for models whose code you do not own: ``{"auth.Group": {"tier": "static"}}``."""
+    JITTER: float = 0.1
+    """TTLs are shortened by up to this share, so that entries do not expire together."""
+    MAX_VALUE_BYTES: int = 1_000_000
+    """Larger results are not stored, and counted as ``too large``."""
+    FLIGHT_TIMEOUT: float = 5.0
+    """How long a reader waits for another thread's load before loading for itself."""
+    BREAKER_SECONDS: float = 1.0
+    """After a connection error the cache is left alone for this long."""
+    PURE_FUNCTIONS: tuple[str, ...] = ()
+    """SQL functions of your own that always give the same answer for the same data."""
+    STATS: bool = True
+    """Whether this process counts and reports its reads."""
+    STATS_FLUSH_SECONDS: float = 5.0
+    """How often a process adds its counters to the fleet-wide ones."""
+    READ_ONLY: bool = False
+    """``True`` removes every purge from the admin."""
+
+
+KEYS = frozenset(f.name for f in fields(Config))
+
+_current: Config | None = None
+
+
+def user_settings() -> Mapping[str, Any]:
+    """The dict as the user wrote it (empty if there is none or it is no dict)."""
+    found = getattr(settings, "CACHEPATTERNS", None)
+    return found if isinstance(found, Mapping) else {}
+
+
+def config() -> Config:
+    """The settings in force now."""
+    global _current
+    if _current is None:
+        _current = Config(**{k: v for k, v in user_settings().items() if k in KEYS})
+    return _current
+
+
+def _forget(*, setting: str, **kwargs: object) -> None:
+    global _current
+    if setting in {"CACHEPATTERNS", "CACHES"}:
+        _current = None
+
+
+setting_changed.connect(_forget, dispatch_uid="cachepatterns.conf")

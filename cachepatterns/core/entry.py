@@ -1,0 +1,107 @@
+"""Entries: what stands under a key, and how one is judged.
+
+An entry carries the stamps that its tags held *before* the database was read. It is
+valid only while every tag still holds that very stamp; a missing stamp is no stamp.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from cachepatterns.core.codec import Row, decode_rows
+from cachepatterns.exceptions import CorruptEntry
+
+FORMAT: Final = 1
+COMPRESS_ABOVE: Final = 4096
+"""Bytes from which a body is compressed: below it, zlib saves less than it costs."""
+
+_RAW, _ZLIB = 0, 1
+_INFLATED_MAX: Final = 64 * 1024 * 1024
+"""No honest entry inflates to more; a hostile one must not fill the memory."""
+
+
+class Entry(msgspec.Struct, array_like=True, frozen=True):
+    """One cached result. ``stored_at`` is Unix time, ``load_seconds`` what the load took."""
+
+    format: int
+    stamps: list[bytes]
+    stored_at: float
+    load_seconds: float
+    ttl: float
+    rows: int
+    signature: str
+    encoding: int
+    body: bytes
+
+    def decode(self) -> list[Row]:
+        """The rows, as fresh objects. Raises `CorruptEntry`."""
+        body = self.body
+        if self.encoding == _ZLIB:
+            inflater = zlib.decompressobj()
+            try:
+                body = inflater.decompress(body, _INFLATED_MAX)
+            except zlib.error as error:
+                raise CorruptEntry(str(error)) from error
+            if inflater.unconsumed_tail or not inflater.eof:
+                raise CorruptEntry("compressed body is truncated or too large")
+        elif self.encoding != _RAW:
+            raise CorruptEntry(f"unknown encoding {self.encoding}")
+        rows = decode_rows(self.signature, body)
+        if len(rows) != self.rows:
+            raise CorruptEntry(f"{len(rows)} rows where {self.rows} were stored")
+        return rows
+
+
+_decoder = msgspec.msgpack.Decoder(Entry)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def pack(
+    *,
+    stamps: Sequence[bytes],
+    stored_at: float,
+    load_seconds: float,
+    ttl: float,
+    row_count: int,
+    signature: str,
+    body: bytes,
+) -> bytes:
+    """The bytes of an entry."""
+    encoding = _RAW
+    if len(body) >= COMPRESS_ABOVE:
+        squeezed = zlib.compress(body, 1)
+        if len(squeezed) < len(body):
+            encoding, body = _ZLIB, squeezed
+    return _encoder.encode(
+        Entry(
+            format=FORMAT,
+            stamps=list(stamps),
+            stored_at=stored_at,
+            load_seconds=load_seconds,
+            ttl=ttl,
+            rows=row_count,
+            signature=signature,
+            encoding=encoding,
+            body=body,
+        )
+    )
+
+
+def unpack(payload: bytes) -> Entry:
+    """The entry that `pack` made; raises `CorruptEntry` for anything else."""
+    try:
+        entry = _decoder.decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise CorruptEntry(f"{error}") from error
+    if entry.format != FORMAT:
+        raise CorruptEntry(f"entry format {entry.format}, this is {FORMAT}")
+    return entry
+
+
+def is_valid(entry: Entry, standing: Sequence[bytes | None]) -> bool:
+    """Whether `entry` may be served, given the stamps that stand under its tags now."""
+    return None not in standing and entry.stamps == list(standing)

@@ -1,0 +1,16 @@
+"""How a read can end."""
+
+from __future__ import annotations
+
+HIT = "hit"
+"""Answered from the cache; the database was not asked."""
+MISS = "miss"
+"""Nothing valid was cached; loaded and, unless a reason says otherwise, stored."""
+SHARED = "shared"
+"""A miss that waited for another caller's load of the very same entry."""
+BYPASS = "bypass"
+"""Not a question for the cache; the database answered (the reason is counted)."""
+ERROR = "error"
+"""The cache failed; the database answered."""
+
+OUTCOMES = (HIT, MISS, SHARED, BYPASS, ERROR)

@@ -1,0 +1,246 @@
+"""What a statement's text says: which tables it names and whether it reads or writes.
+
+Every table that Django compiles into a query is written as a quoted name, so the final
+SQL cannot name fewer tables than the query depends on; no walk over joins, subqueries
+and combinators can forget one. A word that is not a known keyword, a function known to
+be pure or a table alias makes a query unfit for the cache: `RANDOM()`, `NOW()`, a
+function of the user's own, a table written without quotes in raw SQL are all seen here,
+at whatever depth they stand.
+
+Pure text, no database: the same functions serve the reading and the writing side.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cachepatterns.core.sqlwords import HARMLESS_WORDS, words
+
+_MEMO_BELOW = 4096
+"""Longer texts (bulk inserts, huge IN lists) rarely come twice; they would fill the memo."""
+
+_TOKEN = re.compile(
+    r"""
+      (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`)
+    | (?P<string>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*')
+    | (?P<dollar>\$(?P<mark>\w*)\$.*?\$(?P=mark)\$)
+    | (?P<comment>--[^\n]*|/\*.*?\*/)
+    | (?P<param>%\(\w+\)s|%s)
+    | (?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
+    | (?P<word>[A-Za-z_][A-Za-z_0-9$]*)
+    | (?P<other>[^\s])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_CLOCK_LITERALS = frozenset({"now", "today", "tomorrow", "yesterday", "allballs", "localtime"})
+"""Strings that databases read as 'the time it is' (`Now()` on SQLite compiles to one)."""
+_ALIAS = re.compile(r"[A-Z]{1,2}[0-9]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    kind: str
+    text: str
+
+
+def tokens(sql: str) -> list[Token]:
+    """The tokens of a statement, without comments and white space."""
+    found = []
+    for match in _TOKEN.finditer(sql):
+        kind = match.lastgroup or "other"
+        if kind == "mark":
+            kind = "dollar"
+        if kind != "comment":
+            found.append(Token(kind, match.group()))
+    return found
+
+
+def unquote(name: str) -> str:
+    """The identifier inside quotes, its doubled quotes undone."""
+    return name[1:-1].replace(name[0] * 2, name[0])
+
+
+# -- reading ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReadText:
+    """What a SELECT names. ``relations`` counts the quoted names after FROM and JOIN."""
+
+    names: frozenset[str]
+    relations: tuple[tuple[str, int], ...]
+    foreign_words: tuple[str, ...]
+    """Words that are neither keywords nor aliases nor known pure functions."""
+
+    def times(self, table: str) -> int:
+        """How often `table` stands in a relation's place."""
+        return dict(self.relations).get(table, 0)
+
+
+def read_text(sql: str) -> ReadText:
+    """What the SELECT `sql` names. Memoised for texts of ordinary length."""
+    return _read_memo(sql) if len(sql) < _MEMO_BELOW else _read(sql)
+
+
+def _read(sql: str) -> ReadText:
+    names: set[str] = set()
+    relations: dict[str, int] = {}
+    foreign: dict[str, None] = {}
+    previous = ""
+    found = tokens(sql)
+    for token, after in zip(found, [*found[1:], Token("end", "")], strict=True):
+        if token.kind == "quoted":
+            name = unquote(token.text)
+            names.add(name)
+            # "t" after a comma may be a table or an alias; "t"."c" is a column.
+            if previous in {"FROM", "JOIN", ","} and after.text != ".":
+                relations[name] = relations.get(name, 0) + 1
+        elif token.kind == "word":
+            word = token.text.upper()
+            if word not in HARMLESS_WORDS and not _ALIAS.match(token.text):
+                foreign[token.text.lower()] = None
+        elif token.kind == "dollar":
+            foreign[token.text[:12]] = None
+        elif token.kind == "string" and token.text.strip("eE'").lower() in _CLOCK_LITERALS:
+            foreign[token.text] = None
+        previous = token.text.upper()
+    return ReadText(frozenset(names), tuple(relations.items()), tuple(foreign))
+
+
+_read_memo = lru_cache(maxsize=2048)(_read)
+
+
+# -- writing ----------------------------------------------------------------------------
+
+
+class Kind(enum.Enum):
+    """What a statement does to data."""
+
+    READ = "read"
+    NEUTRAL = "neutral"
+    """Savepoints, locks, maintenance: no data changes."""
+    SESSION = "session"
+    """Changes what this connection sees (search_path, role, isolation)."""
+    TRANSACTION = "transaction"
+    """Changes the same until the end of the transaction (SET LOCAL, SET TRANSACTION)."""
+    WRITE = "write"
+    UNKNOWN = "unknown"
+    """May write anywhere: CALL, DO, EXECUTE and everything not understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a statement does, and to which names (lower case).
+
+    ``names`` is exact for the statements Django writes (``target`` is set then), else
+    every name and word of the text: whatever it writes is among them.
+    """
+
+    kind: Kind
+    verb: str
+    names: frozenset[str] = frozenset()
+    target: str | None = None
+
+
+_NAME = r'(?:(?:"[^"]+"|`[^`]+`|\w+)\s*\.\s*)?(?P<target>"[^"]+"|`[^`]+`|\w+)'
+_SIMPLE = re.compile(
+    rf"""\s*(?:
+      (?P<insert>INSERT\s+(?:OR\s+\w+\s+|IGNORE\s+)?INTO|REPLACE\s+INTO)\s+{_NAME}\s*[(\sDV]
+    | (?P<update>UPDATE)\s+(?:ONLY\s+)?{_NAME.replace("target", "target2")}\s+SET\s
+    | (?P<delete>DELETE\s+FROM)\s+(?:ONLY\s+)?{_NAME.replace("target", "target3")}
+        \s*(?:\Z|WHERE\s|RETURNING\s)
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_HEAD = re.compile(r"(?:\s+|--[^\n]*\n|/\*.*?\*/|\()*([A-Za-z]+)", re.DOTALL)
+
+_READS = frozenset({"SELECT", "VALUES", "TABLE", "WITH", "SHOW", "EXPLAIN", "DESCRIBE", "DESC"})
+_NEUTRAL = words(
+    """
+    SAVEPOINT RELEASE ROLLBACK BEGIN START COMMIT END ABORT LOCK LISTEN UNLISTEN NOTIFY FETCH
+    DECLARE CLOSE MOVE ANALYZE VACUUM REINDEX CHECKPOINT PRAGMA DISCARD DEALLOCATE PREPARE
+    COMMENT GRANT REVOKE UNLOCK OPTIMIZE FLUSH USE ATTACH DETACH
+    """
+)
+_WRITE_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "INTO"})
+_SUSPECT = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|INTO|SET_CONFIG)\b", re.IGNORECASE)
+_HARMLESS_SETTINGS = words(
+    """
+    CONSTRAINTS STATEMENT_TIMEOUT LOCK_TIMEOUT APPLICATION_NAME TRANSACTION_TIMEOUT WORK_MEM
+    IDLE_IN_TRANSACTION_SESSION_TIMEOUT SYNCHRONOUS_COMMIT FOREIGN_KEY_CHECKS
+    """
+)
+_WRITES = frozenset(
+    {"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "REPLACE", "COPY", "LOAD", "REFRESH"}
+    | {"ALTER", "CREATE", "DROP", "RENAME", "IMPORT"}
+)
+
+
+def statement(sql: str) -> Statement:
+    """What `sql` does. Memoised for texts of ordinary length."""
+    return _statement_memo(sql) if len(sql) < _MEMO_BELOW else _statement(sql)
+
+
+def _statement(sql: str) -> Statement:
+    several = ";" in sql.rstrip().rstrip(";")
+    if not several and (simple := _SIMPLE.match(sql)):
+        target = simple["target"] or simple["target2"] or simple["target3"]
+        name = (unquote(target) if target[0] in '"`' else target).lower()
+        verb = "INSERT" if simple["insert"] else "UPDATE" if simple["update"] else "DELETE"
+        if simple["insert"] and "REPLACE" in simple["insert"].upper():
+            verb = "REPLACE"
+        return Statement(Kind.WRITE, verb, frozenset({name}), name)
+    head = _HEAD.match(sql)
+    verb = head[1].upper() if head else ""
+    if verb in _READS and not several and not _SUSPECT.search(sql):
+        return Statement(Kind.READ, verb)
+    found = tokens(sql)
+    if several:
+        return _whole(found, verb if verb in _WRITES else "SEVERAL")
+    if verb in _READS:
+        return _reading(verb, found)
+    if verb in {"SET", "RESET"}:
+        return _setting(verb, [t.text.upper() for t in found])
+    if verb in _NEUTRAL:
+        return Statement(Kind.NEUTRAL, verb)
+    if verb in _WRITES:
+        return _whole(found, verb)
+    return Statement(Kind.UNKNOWN, verb) if verb else Statement(Kind.NEUTRAL, "")
+
+
+def _setting(verb: str, words: list[str]) -> Statement:
+    scope = words[1] if words[1:] and words[1] in {"LOCAL", "SESSION", "TRANSACTION"} else ""
+    name = words[2] if scope in {"LOCAL", "SESSION"} and words[2:] else "".join(words[1:2])
+    if name in _HARMLESS_SETTINGS:
+        return Statement(Kind.NEUTRAL, verb)
+    for_one = scope == "LOCAL" or scope == "TRANSACTION"
+    return Statement(Kind.TRANSACTION if for_one else Kind.SESSION, verb)
+
+
+def _reading(verb: str, found: list[Token]) -> Statement:
+    previous = ""
+    for token in found:
+        word = token.text.upper() if token.kind == "word" else ""
+        if word == "SET_CONFIG":
+            return Statement(Kind.SESSION, verb)
+        # SELECT … FOR UPDATE and FOR NO KEY UPDATE lock; they change nothing.
+        if word in _WRITE_WORDS and not (word == "UPDATE" and previous in {"FOR", "KEY"}):
+            return _whole(found, verb)
+        previous = word
+    return Statement(Kind.READ, verb)
+
+
+def _whole(found: list[Token], verb: str) -> Statement:
+    """A write too involved to tell its target: it may be any name in the text."""
+    names = {unquote(t.text).lower() for t in found if t.kind == "quoted"}
+    names |= {t.text.lower() for t in found if t.kind == "word"}
+    hidden = any(t.kind == "dollar" for t in found) or (
+        bool(names & {"call", "do", "execute", "perform"}) and verb == "SEVERAL"
+    )
+    return Statement(Kind.UNKNOWN if hidden else Kind.WRITE, verb, frozenset(names))
+
+
+_statement_memo = lru_cache(maxsize=2048)(_statement)

@@ -1,0 +1,27 @@
+"""Everything cachepatterns raises. Each docstring is what the user is told to do."""
+
+
+class CachePatternsError(Exception):
+    """The root of all errors raised by cachepatterns."""
+
+
+class ConfigurationError(CachePatternsError):
+    """A setting or policy is wrong; the message names it. Run ``manage.py check``."""
+
+
+class BackendError(CachePatternsError):
+    """Redis/Valkey did not answer a command; the database is asked instead.
+
+    Never reaches a page: readers catch it, count it and load from the database.
+    """
+
+
+class UnstorableValue(CachePatternsError):  # noqa: N818 - says what it is
+    """A result holds a value that would not come back from the cache as it went in.
+
+    Counted as ``unstorable``; the result is served from the database every time.
+    """
+
+
+class CorruptEntry(CachePatternsError):  # noqa: N818 - says what it is
+    """A cached entry could not be decoded; it is treated as a miss and counted."""

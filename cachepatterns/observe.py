@@ -1,0 +1,126 @@
+"""Where the journeys report what they did, without knowing who listens.
+
+The composition root (`apps.py`) connects the statistics recorder; development tools
+add their own listeners for the time of one request. A listener that raises is logged
+once per burst and never disturbs a read or a write.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+logger = logging.getLogger("cachepatterns")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEvent:
+    """One read that a cached queryset answered.
+
+    ``seconds`` is the whole time; ``load_seconds`` the part spent in the database.
+    ``label`` is the model (``shop.product``), ``pattern`` the shape of the query
+    (``list:category``), ``outcome`` one of `cachepatterns.core.outcome`, ``reason`` why
+    a bypass or an unstored load happened (empty otherwise), ``stored_bytes`` the size
+    written to the cache by this read (0 if nothing was), ``count`` how many reads this
+    event stands for (``in_bulk`` reads many rows at once).
+    """
+
+    label: str
+    pattern: str
+    outcome: str
+    seconds: float = 0.0
+    load_seconds: float = 0.0
+    stored_bytes: int = 0
+    reason: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidationEvent:
+    """Tags that were bumped, and why. ``seconds`` is the time the bump took."""
+
+    labels: tuple[str, ...]
+    tags: tuple[str, ...]
+    source: str
+    using: str | None = None
+    object_pk: str | None = None
+    object_label: str | None = None
+    seconds: float = 0.0
+    delivered: bool = True
+    coarse: bool = False
+    site: str = ""
+    """For coarse writes, the file:line in the user's code that wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEvent:
+    """A cache error that was survived. ``kind`` is e.g. ``timeout`` or ``corrupt``."""
+
+    operation: str
+    kind: str
+    message: str = ""
+
+
+Event = ReadEvent | InvalidationEvent | ErrorEvent
+Listener = Callable[[Event], None]
+
+_listeners: tuple[Listener, ...] = ()
+_lock = threading.Lock()
+
+
+def subscribe(listener: Listener) -> None:
+    """Have `listener` called with every event of this process; once, however often asked."""
+    global _listeners
+    with _lock:
+        if listener not in _listeners:
+            _listeners = (*_listeners, listener)
+
+
+def unsubscribe(listener: Listener) -> None:
+    """Stop calling `listener`; unknown listeners are ignored."""
+    global _listeners
+    with _lock:
+        _listeners = tuple(known for known in _listeners if known is not listener)
+
+
+def emit(event: Event) -> None:
+    """Tell every listener about `event`."""
+    for listener in _listeners:
+        try:
+            listener(event)
+        except Exception:
+            listener_errors.log("A cachepatterns event listener failed", exc_info=True)
+
+
+@dataclass(slots=True)
+class BurstLog:
+    """Logs the first of a burst of like messages, then says how many it swallowed.
+
+    One line per `interval` seconds, so that a dead Redis does not fill the disk.
+    """
+
+    interval: float = 30.0
+    level: int = logging.ERROR
+    clock: Callable[[], float] = time.monotonic
+    _last: float = field(default=float("-inf"))
+    _suppressed: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def log(self, message: str, *args: object, exc_info: bool = False) -> bool:
+        """Log `message` unless one was logged less than `interval` seconds ago."""
+        with self._lock:
+            now = self.clock()
+            if now - self._last < self.interval:
+                self._suppressed += 1
+                return False
+            suppressed, self._suppressed, self._last = self._suppressed, 0, now
+        if suppressed:
+            message = f"{message} (and {suppressed} more like it since the last line)"
+        logger.log(self.level, message, *args, exc_info=exc_info)
+        return True
+
+
+listener_errors = BurstLog()

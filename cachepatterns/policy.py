@@ -1,0 +1,122 @@
+"""Policies: what a project says of a model, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db import models
+
+from cachepatterns.core.change import Change
+from cachepatterns.core.tier import Tier
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+
+class ModelPolicy:
+    """How fresh one model must be, and what else its writes invalidate.
+
+    Subclass it in an app's ``caching.py`` and `register` it::
+
+        @register(Product)
+        class ProductPolicy(ModelPolicy):
+            tier = "semi_static"
+            narrow_by = ["brand"]
+
+    Every attribute has a default; an empty policy caches in the ``semi_static`` tier.
+    """
+
+    tier: ClassVar[str] = "semi_static"
+    """The name of a tier: built in, or of ``CACHEPATTERNS["TIERS"]``."""
+    ttl: ClassVar[float | None] = None
+    """Seconds, to override the tier's."""
+    narrow_by: ClassVar[Sequence[str]] = ()
+    """Fields by which lists are told apart, beside unique fields and foreign keys."""
+    narrow_by_only: ClassVar[Sequence[str] | None] = None
+    """Replaces the default ones altogether."""
+    version: ClassVar[int] = 1
+    """Raise it to make all entries of the model unreachable at once."""
+    databases: ClassVar[Sequence[str]] = ("default",)
+    """The database aliases whose rows are cached. Never name a replica here."""
+
+    def affects(self, change: Change) -> Iterable[str]:
+        """The named tags that `change` invalidates beside the model's own.
+
+        Called once for each row written, and once with unknown values where the database
+        could not tell the rows (see `Change`).
+        """
+        return ()
+
+    def warm(self) -> Iterable[QuerySet[Any]]:
+        """The querysets that ``manage.py cache_warm`` evaluates."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Narrowing:
+    """A field by which entries of a model are told apart. ``kind`` spells its values."""
+
+    name: str
+    attname: str
+    column: str
+    kind: str
+    field: Any
+    unique: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedPolicy:
+    """A model's policy with everything looked up: what the journeys work with."""
+
+    model: type[models.Model]
+    label: str
+    tier: Tier
+    narrowing: tuple[Narrowing, ...]
+    fingerprint: str
+    databases: frozenset[str]
+    policy: ModelPolicy
+    origin: str
+    """Where it was declared, for people: ``shop.caching.ProductPolicy``."""
+    by_attname: dict[str, Narrowing] = field(default_factory=dict)
+
+    @property
+    def has_rules(self) -> bool:
+        return type(self.policy).affects is not ModelPolicy.affects
+
+    @property
+    def pk(self) -> Narrowing | None:
+        """The narrowing by primary key; `None` where it can not be spelled."""
+        return self.by_attname.get(self.model._meta.pk.attname)
+
+
+def kind_of(model_field: Any) -> str | None:
+    """How a field's database values are spelled in tags, or `None` if they cannot be.
+
+    Only stock field types: a subclass may compare or convert as it likes. A collation
+    may make different texts equal, so text under one is not spelled.
+    """
+    target = model_field
+    while getattr(target, "is_relation", False) and target.remote_field is not None:
+        if getattr(target, "many_to_many", False) or not hasattr(target, "target_field"):
+            return None
+        target = target.target_field
+    if getattr(target, "generated", False):
+        return None
+    cls = type(target)
+    if not cls.__module__.startswith("django.db.models."):
+        return None
+    if getattr(target, "db_collation", None):
+        return None
+    if isinstance(target, models.BooleanField):
+        return "boolean"
+    if isinstance(target, models.IntegerField):
+        return "integer"
+    if isinstance(target, models.UUIDField):
+        return "uuid"
+    if isinstance(target, models.DateField) and not isinstance(target, models.DateTimeField):
+        return "date"
+    if isinstance(target, models.CharField) and not isinstance(target, models.FileField):
+        return "text"
+    return None

@@ -1,0 +1,283 @@
+"""The queryset: what users call. It only swaps the query class, and opens the row cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.db.models.query import ModelIterable
+
+from cachepatterns.core import outcome
+from cachepatterns.observe import ReadEvent, emit
+from cachepatterns.query import CachedQuery, as_cached
+from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
+from cachepatterns.read.rows import get_row, get_rows, why_no_rows
+from cachepatterns.registry import tiers
+from cachepatterns.write.inserting import tracked_insert
+from cachepatterns.write.returning import written_by
+
+M = TypeVar("M", bound=models.Model)
+_UNSUITED = (models.Model, Q)
+
+
+class CachedQuerySetMixin:
+    """Adds the cache to any QuerySet class; put it first among the bases."""
+
+    model: type[models.Model]
+    query: Any
+    _result_cache: Any
+    _for_write: bool
+
+    def __init__(
+        self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None
+    ) -> None:
+        if query is None and model is not None:
+            query = CachedQuery(model)
+        super().__init__(model, query, using, hints)  # type: ignore[call-arg]
+
+    # -- options ------------------------------------------------------------------------
+
+    def uncached(self) -> Any:
+        """The same queryset, answered by the database."""
+        return self._with_options(enabled=False)
+
+    def cached(
+        self,
+        *,
+        tier: str | None = None,
+        ttl: float | None = None,
+        tags: Iterable[str] = (),
+    ) -> Any:
+        """The same queryset with a tier or TTL (seconds) of its own, or further tags.
+
+        `tags` come from `cachepatterns.tag`: bumping one of them invalidates the entry
+        too. Raises `ValueError` for an unknown tier or a TTL that is not positive.
+        """
+        if tier is not None and tier not in tiers():
+            raise ValueError(f"No tier {tier!r}; there are {', '.join(sorted(tiers()))}.")
+        if ttl is not None and ttl <= 0:
+            raise ValueError(f"ttl must be positive seconds, not {ttl!r}.")
+        standing = {t for given in tags for t in (given.partition(":")[0], given)}
+        return self._with_options(enabled=True, tier=tier, ttl=ttl, tags=tuple(sorted(standing)))
+
+    def _with_options(self, **changes: Any) -> Any:
+        clone = self._chain()  # type: ignore[attr-defined]
+        options: ReadOptions = getattr(clone.query, "cache_options", DEFAULT)
+        clone.query.cache_options = replace(options, **changes)
+        return clone
+
+    # -- the row cache --------------------------------------------------------------------
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """As Django's; by primary key alone on an unfiltered queryset, from the row cache."""
+        found = self._only_pk(args, kwargs)
+        if found is not None:
+            policy, reason = why_no_rows(self.model, self.db)  # type: ignore[attr-defined]
+            if policy is not None and not reason:
+                try:
+                    row = get_row(self.model, found[0], self.db, policy)  # type: ignore[attr-defined]
+                except (ValueError, TypeError, OverflowError):
+                    pass  # Not a key of this model: Django raises what it always raises.
+                else:
+                    if row is None:
+                        raise self.model.DoesNotExist(  # type: ignore[attr-defined]
+                            f"{self.model._meta.object_name} matching query does not exist."
+                        )
+                    return row
+        return super().get(*args, **kwargs)  # type: ignore[misc]
+
+    def in_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> Any:
+        """As Django's; by primary key on an unfiltered queryset, from the row cache."""
+        meta = self.model._meta
+        by_pk = field_name in ("pk", meta.pk.name)
+        if id_list is not None and by_pk and self._is_pristine():
+            policy, reason = why_no_rows(self.model, self.db)  # type: ignore[attr-defined]
+            if policy is not None and not reason:
+                values = list(id_list)
+                if not values:
+                    return {}
+                try:
+                    found = get_rows(self.model, values, self.db, policy)  # type: ignore[attr-defined]
+                except (ValueError, TypeError, OverflowError):
+                    return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
+                return found
+            id_list = list(id_list)
+        return super().in_bulk(id_list, field_name=field_name)  # type: ignore[misc]
+
+    def _is_pristine(self) -> bool:
+        """Whether this is ``Manager.all()`` and nothing more: every row, every column."""
+        query = self.query
+        return (
+            type(query) is CachedQuery
+            and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
+            and query.cache_options is DEFAULT
+            and not self._for_write
+            and not query.where.children
+            and not query.is_sliced
+            and not query.combinator
+            and not query.distinct
+            and not query.annotations
+            and not query.select_related
+            and not query.select_for_update
+            and not query.extra
+            and not query.extra_tables
+            and not query.select
+            and not query.deferred_loading[0]
+            and query.deferred_loading[1]
+            and query.group_by is None
+            and not self._prefetch_related_lookups  # type: ignore[attr-defined]
+            and not self._known_related_objects  # type: ignore[attr-defined]
+            and not self._sticky_filter  # type: ignore[attr-defined]
+            and self._result_cache is None
+            and _stock_fetch_mode(self)
+        )
+
+    def _only_pk(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any] | None:
+        """The one value in ``get(pk=value)``, or in the `Q` of a foreign key's access."""
+        if len(args) == 1 and not kwargs and type(args[0]) is Q:
+            condition = args[0]
+            if condition.negated or len(condition.children) != 1:
+                return None
+            child = condition.children[0]
+            if not isinstance(child, tuple):
+                return None
+            name, value = child
+        elif not args and len(kwargs) == 1:
+            ((name, value),) = kwargs.items()
+        else:
+            return None
+        if value is None or isinstance(value, _UNSUITED) or hasattr(value, "resolve_expression"):
+            return None
+        if not self._is_pk(name) or not self._is_pristine():
+            return None
+        return (value,)
+
+    def _is_pk(self, name: str) -> bool:
+        meta = self.model._meta
+        name = name.removesuffix("__exact")
+        if name == "pk":
+            return True
+        try:
+            return meta.get_field(name) is meta.pk and not meta.pk.is_relation
+        except FieldDoesNotExist:
+            return False
+
+    # -- reads that decide a write ------------------------------------------------------------
+
+    def _fetch_all(self) -> None:
+        # `get_or_create`, `update_or_create` and `delete` look before they write: what they
+        # act on is the database's word alone.
+        if self._result_cache is None and self._for_write:
+            with uncached():
+                super()._fetch_all()  # type: ignore[misc]
+        else:
+            super()._fetch_all()  # type: ignore[misc]
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def _update(self, *args: Any, **kwargs: Any) -> Any:
+        with written_by("save"):
+            return super()._update(*args, **kwargs)  # type: ignore[misc]
+
+    _update.alters_data = True  # type: ignore[attr-defined]
+    _update.queryset_only = False  # type: ignore[attr-defined]
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> Any:
+        with written_by("bulk"):
+            return super().bulk_update(*args, **kwargs)  # type: ignore[misc]
+
+    bulk_update.alters_data = True  # type: ignore[attr-defined]
+
+    def _insert(
+        self,
+        objs: Any,
+        fields: Any,
+        returning_fields: Any = None,
+        raw: bool = False,
+        using: Any = None,
+        on_conflict: Any = None,
+        update_fields: Any = None,
+        unique_fields: Any = None,
+    ) -> Any:
+        def insert() -> Any:
+            return super(CachedQuerySetMixin, self)._insert(  # type: ignore[misc]
+                objs,
+                fields=fields,
+                returning_fields=returning_fields,
+                raw=raw,
+                using=using,
+                on_conflict=on_conflict,
+                update_fields=update_fields,
+                unique_fields=unique_fields,
+            )
+
+        if on_conflict is not None:
+            return insert()
+        self._for_write = True
+        alias = using if using is not None else self.db  # type: ignore[attr-defined]
+        source = "save" if len(objs) == 1 else "bulk"
+        return tracked_insert(self.model, objs, alias, returning_fields, insert, source)
+
+    _insert.alters_data = True  # type: ignore[attr-defined]
+    _insert.queryset_only = False  # type: ignore[attr-defined]
+
+    # -- what is not cached, but counted ------------------------------------------------------
+
+    def raw(self, *args: Any, **kwargs: Any) -> Any:
+        label = self.model._meta.label_lower
+        emit(ReadEvent(label, "raw", outcome.BYPASS, reason="raw()"))
+        return super().raw(*args, **kwargs)  # type: ignore[misc]
+
+
+def _stock_fetch_mode(queryset: Any) -> bool:
+    """Django 6.1 lets a queryset choose what a deferred access does; ours keeps the default."""
+    mode = getattr(queryset, "_fetch_mode", None)
+    return mode is None or type(mode).__name__ == "FetchOne"
+
+
+class CachedQuerySet(CachedQuerySetMixin, QuerySet[M]):  # type: ignore[misc]
+    """A QuerySet that reads through the cache."""
+
+
+def cached(
+    queryset: QuerySet[M],
+    *,
+    tier: str | None = None,
+    ttl: float | None = None,
+    tags: Iterable[str] = (),
+) -> QuerySet[M]:
+    """`queryset`, of whatever class and manager, reading through the cache.
+
+    The model must be registered (``CACHEPATTERNS["MODELS"]`` for other people's models);
+    otherwise the queryset goes on reading the database, counted as ``not registered``.
+    Raises `TypeError` for what is no plain queryset, `ValueError` for an unknown tier.
+    """
+    if not isinstance(queryset, QuerySet):
+        raise TypeError(f"cached() takes a queryset, not {type(queryset).__name__}.")
+    clone = queryset._chain()  # type: ignore[attr-defined]
+    if not isinstance(clone, CachedQuerySetMixin):
+        clone.__class__ = cached_class(type(clone))
+        clone.query = as_cached(clone.query)
+    found: QuerySet[M] = clone.cached(tier=tier, ttl=ttl, tags=tags)
+    return found
+
+
+_classes: dict[type, type] = {}
+
+
+def cached_class(base: type) -> type:
+    """The caching subclass of a QuerySet class, made once."""
+    if issubclass(base, CachedQuerySetMixin):
+        return base
+    if base not in _classes:
+        _classes[base] = type(
+            f"Cached{base.__name__}", (CachedQuerySetMixin, base), {"__module__": base.__module__}
+        )
+    return _classes[base]
+
+
+__all__ = ["CachedQuerySet", "CachedQuerySetMixin", "cached", "cached_class"]

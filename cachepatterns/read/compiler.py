@@ -1,0 +1,156 @@
+"""The reading door of the ORM: a SQL compiler whose `execute_sql` asks the cache first.
+
+Django's query classes ask `get_compiler()` for the compiler that runs them; ours is a
+subclass of the backend's own, made once per backend. Everything above it (iterables,
+converters, `select_related`, prefetches, async) is Django's, fed with the same raw rows
+the database driver returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+
+from cachepatterns.conf import config
+from cachepatterns.core import outcome
+from cachepatterns.core.key import is_keyable, query_digest, query_key
+from cachepatterns.core.sqltext import read_text
+from cachepatterns.observe import ReadEvent, emit
+from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.read.dependencies import Dependencies, dependencies
+from cachepatterns.read.eligibility import why_not_here, why_not_this
+from cachepatterns.read.lookup import Question, read
+from cachepatterns.read.options import DEFAULT, ReadOptions
+from cachepatterns.read.pattern import pattern_of
+from cachepatterns.registry import site, tiers
+from cachepatterns.transactions import database_id
+
+if TYPE_CHECKING:
+    _Base: Any = SQLCompiler
+else:
+    _Base = object
+
+Compiled = tuple[str, tuple[Any, ...]]
+
+
+@cache
+def cached_compiler(base: type[SQLCompiler]) -> type[SQLCompiler]:
+    """The caching subclass of a database backend's SELECT compiler."""
+    return type(f"Cached{base.__name__}", (CachedCompilerMixin, base), {})
+
+
+class CachedCompilerMixin(_Base):  # type: ignore[misc]
+    """Puts the cache before `execute_sql`; see the module's docstring."""
+
+    _compiled: Compiled | None = None
+
+    def as_sql(self, with_limits: bool = True, with_col_aliases: bool = False) -> Any:
+        # Compiling changes the query, so what was compiled for the key is what is run.
+        if self._compiled is not None and with_limits and not with_col_aliases:
+            compiled, self._compiled = self._compiled, None
+            return compiled
+        if with_col_aliases and self.query.subquery:
+            # Only `AggregateQuery`, which runs outside of our compiler, asks for this.
+            self._bypass("aggregate over subquery", counted_as="aggregate")
+        return super().as_sql(with_limits, with_col_aliases)
+
+    def execute_sql(
+        self,
+        result_type: Any = MULTI,
+        chunked_fetch: bool = False,
+        chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    ) -> Any:
+        if result_type not in (MULTI, SINGLE):
+            return super().execute_sql(result_type, chunked_fetch, chunk_size)
+        options: ReadOptions = getattr(self.query, "cache_options", DEFAULT)
+        policy = site.policy_for(self.query.model) if self.query.model else None
+        if policy is None:
+            reason = "not registered"
+        elif chunked_fetch:
+            reason = "iterator()"
+        else:
+            reason = why_not_here(self.connection, self.using, policy)
+            reason = reason or why_not_this(self.query, options)
+        if reason or policy is None:
+            self._bypass(reason)
+            return super().execute_sql(result_type, chunked_fetch, chunk_size)
+        question: Question | None = None
+        try:
+            self._compiled = self.as_sql()
+        except EmptyResultSet:
+            pass  # Django answers without asking the database.
+        else:
+            question = self._question(policy, options, result_type)
+        if question is None:
+            return super().execute_sql(result_type, chunked_fetch, chunk_size)
+
+        def load() -> list[tuple[Any, ...]]:
+            found = base_execute(result_type, chunked_fetch, chunk_size)
+            if result_type == MULTI:
+                return list(chain.from_iterable(found))
+            return [] if found is None else [found]
+
+        base_execute = super().execute_sql
+        rows = read(question, load)
+        if result_type == MULTI:
+            return [rows]
+        return rows[0] if rows else None
+
+    def _question(
+        self, policy: ResolvedPolicy, options: ReadOptions, result_type: str
+    ) -> Question | None:
+        """What to ask the cache; `None`, counted, if this query is no question for it."""
+        assert self._compiled is not None
+        sql, params = self._compiled
+        if not sql:
+            return None
+        if not all(map(is_keyable, params)):
+            self._bypass("parameter without identity")
+            return None
+        database = database_id(self.connection)
+        found = dependencies(self.query, read_text(sql), site, self.connection, database)
+        if found.reason:
+            self._bypass(found.reason)
+            return None
+        ttl, jitter = _ttl(found, options)
+        if ttl is None:
+            self._bypass("tier never")
+            return None
+        # SINGLE drops what MULTI keeps (further rows, columns only there to order by).
+        schemas = sorted({p.fingerprint for p in found.policies})
+        digest = query_digest(sql, params, result_type, str(self.col_count), *schemas)
+        return Question(
+            key=query_key(config().PREFIX, policy.label, policy.fingerprint, database, digest),
+            tags=(*found.tags, *options.tags),
+            ttl=ttl,
+            jitter=jitter,
+            label=policy.label,
+            pattern=pattern_of(self.query, found.narrowed_by, result_type),
+        )
+
+    def _bypass(self, reason: str, counted_as: str = "") -> None:
+        model = self.query.model
+        if model is None:
+            return
+        label = (model._meta.concrete_model or model)._meta.label_lower
+        pattern = counted_as or pattern_of(self.query, "", MULTI)
+        emit(ReadEvent(label, pattern, outcome.BYPASS, reason=reason))
+
+
+def _ttl(found: Dependencies, options: ReadOptions) -> tuple[float | None, float]:
+    """The shortest TTL of all models in the query, unless the caller said otherwise."""
+    if options.ttl is not None:
+        return options.ttl, 0.0
+    if options.tier is not None:
+        tier = tiers()[options.tier]
+        return tier.ttl, tier.jitter
+    known: Iterable[tuple[float, float]] = (
+        (p.tier.ttl, p.tier.jitter) for p in found.policies if p.tier.ttl is not None
+    )
+    return min(known, default=(60.0, 0.1))

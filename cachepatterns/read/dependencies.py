@@ -1,0 +1,147 @@
+"""What a query depends on: the tags its entry must carry.
+
+Which models, the final SQL tells (`core.sqltext`). How narrowly, the query's own WHERE
+tells, and only where one exact condition on the base table must hold for every row: then
+writes that touch no such row, before or after, cannot change the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import Col
+from django.db.models.lookups import Exact, In
+from django.db.models.sql.where import AND, WhereNode
+
+from cachepatterns.conf import config
+from cachepatterns.core import tag
+from cachepatterns.core.sqltext import ReadText
+from cachepatterns.policy import Narrowing, ResolvedPolicy
+from cachepatterns.registry import Registry, table_name
+
+MAX_VALUES = 32
+"""An ``IN`` list with more values than this depends on any row: more tags than it spares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """The tags of an entry, or the reason why there can be no entry."""
+
+    tags: tuple[str, ...] = ()
+    policies: tuple[ResolvedPolicy, ...] = ()
+    narrowed_by: str = ""
+    """The field the base model's tags are narrowed by, for people."""
+    reason: str = ""
+
+
+def dependencies(
+    query: Any, text: ReadText, registry: Registry, connection: BaseDatabaseWrapper, database: str
+) -> Dependencies:
+    """The tags of `query`, whose final SQL is `text`, in the named database."""
+    pure = {name.lower() for name in config().PURE_FUNCTIONS}
+    foreign = [word for word in text.foreign_words if word not in pure]
+    if foreign:
+        return Dependencies(reason=f"unknown word {foreign[0]}")
+    tables, tracked = registry.tables(), registry.tracked()
+    base = table_name(query.model)
+    tags: list[str] = []
+    policies: list[ResolvedPolicy] = []
+    narrowed_by = ""
+    for name, _times in text.relations:
+        if name.lower() not in tables:
+            return Dependencies(reason=f"unknown table {name}")
+    for name in sorted(text.names):
+        model = tables.get(name.lower())
+        if model is None:
+            continue
+        if name.lower() not in tracked:
+            if not text.times(name):
+                continue  # a column or an alias that happens to be called like a table
+            return Dependencies(reason=f"{model._meta.label_lower} not registered")
+        policy = registry.policy_for(model)
+        if policy is not None:
+            if not policy.tier.caches:
+                return Dependencies(reason=f"{policy.label} is never cached")
+            policies.append(policy)
+        label = model._meta.label_lower
+        tags.append(tag.model_tag(label, database))
+        narrow: tuple[str, list[str]] | None = None
+        if name.lower() == base and policy is not None and text.times(name) == 1:
+            narrow = _narrow(query, policy, connection)
+        if narrow is None:
+            tags.append(tag.any_row_tag(label, database))
+        else:
+            narrowed_by, values = narrow
+            tags += [tag.field_tag(label, database, narrowed_by, value) for value in values]
+    if not tags:
+        return Dependencies(reason="no table")
+    return Dependencies(tuple(tags), tuple(policies), narrowed_by)
+
+
+def _narrow(
+    query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper
+) -> tuple[str, list[str]] | None:
+    """The best field that every row of the result must match, and its spelled values."""
+    if query.combinator or not isinstance(query.where, WhereNode):
+        return None
+    base_alias = query.base_table
+    conditions = {c.attname: values for c, values in _exact(query.where, policy, base_alias)}
+    for narrowing in policy.narrowing:
+        rhs = conditions.get(narrowing.attname)
+        if rhs is None:
+            continue
+        try:
+            values = [
+                tag.canonical(narrowing.kind, as_stored(narrowing, value, connection))
+                for value in rhs
+            ]
+        except (ValueError, TypeError, OverflowError):
+            continue
+        return tag_field(narrowing, policy), sorted(set(values))
+    return None
+
+
+def tag_field(narrowing: Narrowing, policy: ResolvedPolicy) -> str:
+    """How a narrowing is called in tags: the primary key is always ``pk``."""
+    return "pk" if narrowing.field.primary_key else narrowing.name
+
+
+def as_stored(narrowing: Narrowing, value: Any, connection: BaseDatabaseWrapper) -> Any:
+    """A lookup's value as the database holds it."""
+    if value is None:
+        return None
+    target = narrowing.field
+    while target.remote_field is not None:
+        target = target.target_field
+    return target.get_db_prep_value(value, connection, prepared=True)
+
+
+def _exact(
+    node: WhereNode, policy: ResolvedPolicy, base_alias: str | None
+) -> Iterable[tuple[Narrowing, list[Any]]]:
+    """The ``field = value`` and ``field IN (values)`` conditions ANDed at the top."""
+    if node.negated or node.connector != AND:
+        return
+    for child in node.children:
+        if isinstance(child, WhereNode):
+            yield from _exact(child, policy, base_alias)
+            continue
+        lhs = getattr(child, "lhs", None)
+        if type(lhs) is not Col or lhs.alias != base_alias:
+            continue
+        narrowing = policy.by_attname.get(lhs.target.attname)
+        if narrowing is None or narrowing.field is not lhs.target:
+            continue
+        lookup: Any = child
+        if lookup.bilateral_transforms:
+            continue
+        if isinstance(lookup, Exact) and lookup.rhs_is_direct_value():
+            if not isinstance(lookup.rhs, (list, tuple)):
+                yield narrowing, [lookup.rhs]
+        elif isinstance(lookup, In) and lookup.rhs_is_direct_value():
+            values = list(lookup.rhs)
+            if 0 < len(values) <= MAX_VALUES and None not in values:
+                yield narrowing, values

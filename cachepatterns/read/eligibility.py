@@ -1,0 +1,81 @@
+"""Whether a read may be answered from, and stored in, the cache at this moment.
+
+Pure questions about the connection and the query; each 'no' is a reason that is counted
+and shown, never a guess.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cachepatterns.conf import config
+from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.read.options import ReadOptions, is_uncached
+from cachepatterns.transactions import in_manual_mode, is_customised, pending_writes
+
+SUPPORTED_VENDORS = frozenset({"postgresql", "sqlite", "mysql"})
+
+
+def why_not_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPolicy) -> str:
+    """Why nothing may be cached on this connection now; empty if it may."""
+    if not config().ENABLED:
+        return "disabled"
+    if is_uncached():
+        return "uncached block"
+    if not policy.tier.caches:
+        return "tier never"
+    if alias not in policy.databases:
+        return "other database"
+    if connection.vendor not in SUPPORTED_VENDORS:
+        return "unsupported database"
+    if connection.vendor == "sqlite" and str(connection.settings_dict["NAME"]) == ":memory:":
+        return "private database"
+    if is_customised(connection):
+        return "session state"
+    return why_not_in_transaction(connection)
+
+
+def why_not_in_transaction(connection: BaseDatabaseWrapper) -> str:
+    """Why the transaction that `connection` is in must keep to the database.
+
+    From its first write on, a transaction reads nothing through the cache: cascades and
+    triggers write rows that nobody can name, and it must see its own writes. Where a
+    transaction sees a snapshot (SQLite, and isolation above READ COMMITTED) what it reads
+    may be older than what others have committed since, so it must not be published; and
+    what others publish is newer than its own snapshot.
+    """
+    if in_manual_mode(connection):
+        return "manual transaction"
+    if not connection.in_atomic_block:
+        return ""
+    if pending_writes(connection) is not None:
+        return "transaction has written"
+    if not _reads_committed(connection):
+        return "snapshot transaction"
+    return ""
+
+
+def _reads_committed(connection: BaseDatabaseWrapper) -> bool:
+    """Whether each statement of a transaction sees what was committed before it."""
+    conn: Any = connection
+    if connection.vendor == "postgresql":
+        level = getattr(conn, "isolation_level", None)
+        return level is None or int(level) <= 2  # READ COMMITTED and, the same, UNCOMMITTED
+    if connection.vendor == "mysql":
+        return getattr(conn, "isolation_level", None) == "read committed"
+    return False
+
+
+def why_not_this(query: Any, options: ReadOptions) -> str:
+    """Why this query is no question for the cache; empty if it is."""
+    if not options.enabled:
+        return "uncached()"
+    if query.select_for_update:
+        return "select_for_update"
+    if query.explain_info is not None:
+        return "explain"
+    if query.subquery:
+        return "subquery"
+    return ""

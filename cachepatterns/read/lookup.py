@@ -1,0 +1,190 @@
+"""The whole read, on one page.
+
+1. One round trip fetches the entry and the stamps that stand under its tags.
+2. Valid (every tag still holds the very stamp the entry carries): decode, done.
+3. Otherwise the missing stamps are minted, *before* the database is read.
+4. One caller per process loads; others who hold the same stamps wait for it.
+5. The result is stored with the stamps held before the load. If a write has bumped one
+   of them meanwhile, the entry carries a stamp that stands nowhere any more, and can
+   never be served: a late store of an old value is harmless.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cachepatterns.backends.store import Store, current_store
+from cachepatterns.conf import config
+from cachepatterns.core import codec, outcome
+from cachepatterns.core.codec import Row
+from cachepatterns.core.entry import Entry, is_valid, pack, unpack
+from cachepatterns.core.key import tag_key
+from cachepatterns.core.stamp import new_stamp
+from cachepatterns.core.tier import jittered
+from cachepatterns.exceptions import BackendError, CorruptEntry, UnstorableValue
+from cachepatterns.observe import ErrorEvent, ReadEvent, emit
+from cachepatterns.read.flight import Flights
+
+Load = Callable[[], list[Row]]
+
+STAMP_MARGIN = 3600.0
+"""Seconds by which a stamp outlives the entries that rest on it."""
+
+flights: Flights[bytes] = Flights()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What is asked: where its answer stands, what it depends on, how long it may live."""
+
+    key: str
+    tags: tuple[str, ...]
+    ttl: float
+    jitter: float
+    label: str
+    pattern: str
+
+    def stamp_keys(self) -> list[str]:
+        prefix = config().PREFIX
+        return [tag_key(prefix, tag) for tag in self.tags]
+
+
+def read(question: Question, load: Load) -> list[Row]:
+    """The rows that answer `question`, from the cache or by calling `load`."""
+    started = time.perf_counter()
+    stamp_keys = question.stamp_keys()
+    try:
+        store = current_store()
+        payload, *standing = store.get_many([question.key, *stamp_keys])
+        rows = served(payload, standing)
+        if rows is not None:
+            _count(question, outcome.HIT, started)
+            return rows
+        stamps = mint_missing(store, stamp_keys, standing, question.ttl)
+    except BackendError:
+        return _from_database(question, load, started, outcome.ERROR, "cache failed")
+    if stamps is None:
+        return _from_database(question, load, started, outcome.MISS, "bumped meanwhile")
+    return _load_once(store, question, stamp_keys, stamps, load, started)
+
+
+def served(payload: bytes | None, standing: Sequence[bytes | None]) -> list[Row] | None:
+    """The rows of a valid entry; `None` if there is none, or it is outdated or corrupt."""
+    if payload is None or None in standing:
+        return None
+    try:
+        entry: Entry = unpack(payload)
+        return entry.decode() if is_valid(entry, standing) else None
+    except CorruptEntry as error:
+        emit(ErrorEvent("decode", "corrupt", str(error)))
+        return None
+
+
+def mint_missing(
+    store: Store, keys: Sequence[str], standing: Sequence[bytes | None], ttl: float
+) -> list[bytes] | None:
+    """Real stamps for all tags, or `None` if one was bumped between minting and reading."""
+    missing = [key for key, stamp in zip(keys, standing, strict=True) if stamp is None]
+    fresh: dict[str, bytes | None] = {}
+    if missing:
+        minted = store.mint(missing, [new_stamp() for _ in missing], ttl + STAMP_MARGIN)
+        fresh = dict(zip(missing, minted, strict=True))
+    stamps = []
+    for key, stamp in zip(keys, standing, strict=True):
+        held = stamp if stamp is not None else fresh[key]
+        if held is None:
+            return None
+        stamps.append(held)
+    return stamps
+
+
+def make_entry(rows: list[Row], stamps: Sequence[bytes], ttl: float, load_seconds: float) -> bytes:
+    """The payload of `rows`; raises `UnstorableValue` with the reason."""
+    signature, body = codec.encode_rows(rows)
+    payload = pack(
+        stamps=stamps,
+        stored_at=time.time(),
+        load_seconds=load_seconds,
+        ttl=ttl,
+        row_count=len(rows),
+        signature=signature,
+        body=body,
+    )
+    if len(payload) > config().MAX_VALUE_BYTES:
+        raise UnstorableValue("too large")
+    return payload
+
+
+def draw_ttl(ttl: float, jitter: float) -> float:
+    return jittered(ttl, jitter, random.random)
+
+
+def _load_once(
+    store: Store,
+    question: Question,
+    stamp_keys: list[str],
+    stamps: list[bytes],
+    load: Load,
+    started: float,
+) -> list[Row]:
+    flight = (question.key, tuple(stamps))
+    land = flights.lead(flight)
+    if land is None:
+        shared = flights.wait(flight, config().FLIGHT_TIMEOUT)
+        if shared is not None:
+            _count(question, outcome.SHARED, started)
+            return unpack(shared).decode()
+        return _from_database(question, load, started, outcome.MISS, "flight failed")
+    payload: bytes | None = None
+    try:
+        before = time.perf_counter()
+        rows = load()
+        took = time.perf_counter() - before
+        reason, size = "", 0
+        ttl = draw_ttl(question.ttl, question.jitter)
+        try:
+            payload = make_entry(rows, stamps, ttl, took)
+            size = len(payload)
+            store.store([(question.key, payload, ttl)], stamp_keys, question.ttl + STAMP_MARGIN)
+        except UnstorableValue as error:
+            reason = "too large" if str(error) == "too large" else "unstorable"
+        except BackendError:
+            reason = "store failed"
+    finally:
+        land(payload)
+    _count(question, outcome.MISS, started, load_seconds=took, reason=reason, stored_bytes=size)
+    return rows
+
+
+def _from_database(
+    question: Question, load: Load, started: float, how: str, reason: str
+) -> list[Row]:
+    before = time.perf_counter()
+    rows = load()
+    _count(question, how, started, load_seconds=time.perf_counter() - before, reason=reason)
+    return rows
+
+
+def _count(
+    question: Question,
+    how: str,
+    started: float,
+    *,
+    load_seconds: float = 0.0,
+    reason: str = "",
+    stored_bytes: int = 0,
+) -> None:
+    emit(
+        ReadEvent(
+            question.label,
+            question.pattern,
+            how,
+            time.perf_counter() - started,
+            load_seconds,
+            stored_bytes,
+            reason,
+        )
+    )

@@ -1,0 +1,257 @@
+"""The row cache: one entry per row, found by primary key without compiling any SQL.
+
+``get(pk=…)``, foreign key access and ``in_bulk()`` on a manager without filters end
+here. Many rows take one round trip; those missing take one query.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.db import connections, models
+from django.db.models import sql
+from django.db.models.sql.constants import MULTI
+
+from cachepatterns.backends.store import Store, current_store
+from cachepatterns.conf import config
+from cachepatterns.core import outcome, tag
+from cachepatterns.core.codec import Row
+from cachepatterns.core.key import row_key
+from cachepatterns.exceptions import BackendError, UnstorableValue
+from cachepatterns.observe import ReadEvent, emit
+from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.read.dependencies import as_stored
+from cachepatterns.read.eligibility import why_not_here
+from cachepatterns.read.lookup import (
+    STAMP_MARGIN,
+    Question,
+    draw_ttl,
+    make_entry,
+    mint_missing,
+    read,
+    served,
+)
+from cachepatterns.read.pattern import ROW_PATTERN
+from cachepatterns.registry import site
+from cachepatterns.transactions import database_id
+
+_plans: WeakKeyDictionary[Any, dict[type, RowPlan]] = WeakKeyDictionary()
+
+
+class RowPlan:
+    """How raw rows of a model become instances on one connection: compiled once."""
+
+    def __init__(self, model: type[models.Model], using: str) -> None:
+        self.model, self.using = model, using
+        self.compiler = self._compile(sql.Query(model))
+        self.attnames = [column[0].target.attname for column in self.compiler.select]
+        self.pk_index = self.attnames.index(model._meta.pk.attname)
+
+    def _compile(self, query: Any) -> Any:
+        compiler = query.get_compiler(using=self.using)
+        compiler.as_sql()
+        return compiler
+
+    def load(self, values: Sequence[Any]) -> list[Row]:
+        """The raw rows whose primary key is one of `values`; one query."""
+        query = sql.Query(self.model)
+        query.add_q(models.Q(pk__in=values) if len(values) != 1 else models.Q(pk=values[0]))
+        found = query.get_compiler(using=self.using).execute_sql(MULTI)
+        return list(chain.from_iterable(found))
+
+    def instances(self, rows: Iterable[Row], model: type[models.Model]) -> list[models.Model]:
+        """Fresh instances, through the fields' converters and the model's `from_db`."""
+        converted = self.compiler.results_iter([list(rows)])
+        return [model.from_db(self.using, self.attnames, list(row)) for row in converted]
+
+
+def why_no_rows(model: type[models.Model], using: str) -> tuple[ResolvedPolicy | None, str]:
+    """The model's policy, and why its rows are not cached one by one (empty if they are)."""
+    policy = site.policy_for(model)
+    if policy is None:
+        return None, "not registered"
+    if policy.pk is None or not _is_plain(policy.model):
+        return policy, "no row cache"
+    return policy, why_not_here(connections[using], using, policy)
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(model: type[models.Model]) -> bool:
+    """One table, and stock loading: rows of anything else go by their query."""
+    meta = model._meta
+    return not meta.parents and not getattr(meta, "is_composite_pk", False) and meta.managed
+
+
+def get_row(
+    model: type[models.Model], value: Any, using: str, policy: ResolvedPolicy
+) -> models.Model | None:
+    """The instance with primary key `value`, or `None` if no such row exists.
+
+    Raises `ValueError` or `TypeError` for a value that is no primary key of the model.
+    """
+    plan, (stored, spelled) = _plan(policy.model, using), _spell(policy, value, using)
+    question = _question(policy, spelled, using)
+    rows = read(question, lambda: plan.load([stored]))
+    found = plan.instances(rows, model)
+    return found[0] if found else None
+
+
+def get_rows(
+    model: type[models.Model], values: Iterable[Any], using: str, policy: ResolvedPolicy
+) -> dict[Any, models.Model]:
+    """Instances by primary key for those of `values` that exist: one round trip to the
+    cache, and one query for all that it does not hold."""
+    started = time.perf_counter()
+    plan = _plan(policy.model, using)
+    wanted = dict(_reversed(_spell(policy, value, using)) for value in values)
+    questions = [_question(policy, spelled, using) for spelled in wanted]
+    rows: list[Row] = []
+    try:
+        store = current_store()
+        missing, standing = _fetch(store, questions, rows)
+        stamps = _mint(store, missing, standing)
+    except BackendError:
+        rows = _load(plan, wanted.values(), policy, len(questions), started, outcome.ERROR)
+    else:
+        hits = len(questions) - len(missing)
+        if hits:
+            _count(policy, outcome.HIT, time.perf_counter() - started, hits)
+        if missing:
+            asked = [wanted[q.key.rsplit(":", 1)[1]] for q in missing]
+            found = _load(plan, asked, policy, len(missing), started, outcome.MISS)
+            rows += found
+            _store(store, plan, policy, missing, stamps, found, using)
+    pk = policy.model._meta.pk.attname
+    return {getattr(obj, pk): obj for obj in plan.instances(rows, model)}
+
+
+def _fetch(
+    store: Store, questions: Sequence[Question], rows: list[Row]
+) -> tuple[list[Question], list[list[bytes | None]]]:
+    """Adds the rows that are cached to `rows`; returns the other questions and the stamps
+    that stand under their tags."""
+    keys: dict[str, int] = {}
+    for question in questions:
+        for key in (question.key, *question.stamp_keys()):
+            keys.setdefault(key, len(keys))
+    values = store.get_many(list(keys))
+    missing, standing = [], []
+    for question in questions:
+        stamps = [values[keys[key]] for key in question.stamp_keys()]
+        found = served(values[keys[question.key]], stamps)
+        if found is None:
+            missing.append(question)
+            standing.append(stamps)
+        else:
+            rows += found
+    return missing, standing
+
+
+def _mint(
+    store: Store, missing: Sequence[Question], standing: Sequence[list[bytes | None]]
+) -> dict[str, bytes] | None:
+    held: dict[str, bytes | None] = {}
+    ttl = 0.0
+    for question, stamps in zip(missing, standing, strict=True):
+        held.update(zip(question.stamp_keys(), stamps, strict=True))
+        ttl = question.ttl
+    if not held:
+        return {}
+    minted = mint_missing(store, list(held), list(held.values()), ttl)
+    return None if minted is None else dict(zip(held, minted, strict=True))
+
+
+def _load(
+    plan: RowPlan,
+    values: Iterable[Any],
+    policy: ResolvedPolicy,
+    count: int,
+    started: float,
+    how: str,
+) -> list[Row]:
+    before = time.perf_counter()
+    rows = plan.load(list(values))
+    now = time.perf_counter()
+    _count(policy, how, now - started, count, now - before)
+    return rows
+
+
+def _store(
+    store: Store,
+    plan: RowPlan,
+    policy: ResolvedPolicy,
+    missing: Sequence[Question],
+    stamps: dict[str, bytes] | None,
+    rows: Sequence[Row],
+    using: str,
+) -> None:
+    if stamps is None:
+        return
+    by_key = {q.key.rsplit(":", 1)[1]: q for q in missing}
+    items, kept = [], set()
+    assert policy.pk is not None
+    found = {tag.canonical(policy.pk.kind, row[plan.pk_index]): row for row in rows}
+    for spelled, question in by_key.items():
+        ttl = draw_ttl(question.ttl, question.jitter)
+        keys = question.stamp_keys()
+        held = [stamps[key] for key in keys]
+        result = [found[spelled]] if spelled in found else []
+        try:
+            items.append((question.key, make_entry(result, held, ttl, 0.0), ttl))
+        except UnstorableValue:
+            continue
+        kept.update(keys)
+    try:
+        store.store(items, list(kept), missing[0].ttl + STAMP_MARGIN)
+    except BackendError:
+        return  # counted and logged by the store; the rows are served all the same
+
+
+def _question(policy: ResolvedPolicy, spelled: str, using: str) -> Question:
+    database = database_id(connections[using])
+    assert policy.tier.ttl is not None
+    return Question(
+        key=row_key(config().PREFIX, policy.label, policy.fingerprint, database, spelled),
+        tags=(
+            tag.model_tag(policy.label, database),
+            tag.row_tag(policy.label, database, spelled),
+        ),
+        ttl=policy.tier.ttl,
+        jitter=policy.tier.jitter,
+        label=policy.label,
+        pattern=ROW_PATTERN,
+    )
+
+
+def _plan(model: type[models.Model], using: str) -> RowPlan:
+    connection = connections[using]
+    plans = _plans.setdefault(connection, {})
+    plan = plans.get(model)
+    if plan is None:
+        plan = plans[model] = RowPlan(model, using)
+    return plan
+
+
+def _spell(policy: ResolvedPolicy, value: Any, using: str) -> tuple[Any, str]:
+    """A primary key's prepared value and its spelling in keys and tags."""
+    pk = policy.pk
+    assert pk is not None
+    if isinstance(value, models.Model):
+        value = value.pk
+    prepared = pk.field.get_prep_value(value)
+    return prepared, tag.canonical(pk.kind, as_stored(pk, prepared, connections[using]))
+
+
+def _reversed(pair: tuple[Any, str]) -> tuple[str, Any]:
+    return pair[1], pair[0]
+
+
+def _count(
+    policy: ResolvedPolicy, how: str, seconds: float, count: int, load_seconds: float = 0.0
+) -> None:
+    emit(ReadEvent(policy.label, ROW_PATTERN, how, seconds, load_seconds, count=count))

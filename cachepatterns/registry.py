@@ -1,0 +1,263 @@
+"""The central registry: which models are cached, how, and which rules their writes set off.
+
+Filled by `register` (in each app's ``caching.py``, found like ``admin.py``) and by
+``CACHEPATTERNS["MODELS"]`` for models of other people. Read by every journey.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+from django.apps import apps
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.db import models
+
+from cachepatterns.conf import config
+from cachepatterns.core.change import Change
+from cachepatterns.core.tier import BUILT_IN, NEVER, Tier
+from cachepatterns.exceptions import ConfigurationError
+from cachepatterns.policy import ModelPolicy, Narrowing, ResolvedPolicy, kind_of
+
+P = TypeVar("P", bound=type[ModelPolicy])
+ModelType = type[models.Model]
+
+
+class Registry:
+    """Policies by model, and the tables they are answerable for."""
+
+    def __init__(self) -> None:
+        self._declared: dict[ModelType, type[ModelPolicy]] = {}
+        self._resolved: dict[ModelType, ResolvedPolicy | None] = {}
+        self._tables: dict[str, ModelType] | None = None
+        self._tracked: dict[str, ModelType] | None = None
+        self._lock = threading.RLock()
+
+    # -- filling ----------------------------------------------------------------------
+
+    def register(self, model: ModelType, policy: type[ModelPolicy]) -> None:
+        """Declare the policy of `model` (its concrete model, if it is a proxy)."""
+        concrete = concrete_model(model)
+        known = self._declared.get(concrete)
+        if known is not None and known is not policy:
+            raise ConfigurationError(
+                f"{concrete._meta.label} has two policies: {known.__qualname__} and "
+                f"{policy.__qualname__}. Keep one, or unregister the first."
+            )
+        with self._lock:
+            self._declared[concrete] = policy
+            self.forget()
+
+    def unregister(self, model: ModelType) -> None:
+        """Forget the policy of `model`; its entries are not read any more."""
+        with self._lock:
+            self._declared.pop(concrete_model(model), None)
+            self.forget()
+
+    def forget(self, **kwargs: object) -> None:
+        """Look everything up anew (settings or models have changed)."""
+        with self._lock:
+            self._resolved = {}
+            self._tables = None
+            self._tracked = None
+
+    # -- asking -----------------------------------------------------------------------
+
+    def policy_for(self, model: ModelType) -> ResolvedPolicy | None:
+        """The policy of `model`, or `None` if it is not registered."""
+        try:
+            return self._resolved[model]
+        except KeyError:
+            pass
+        concrete = concrete_model(model)
+        resolved = self._resolve(concrete)
+        with self._lock:
+            self._resolved[model] = resolved
+        return resolved
+
+    def policies(self) -> list[ResolvedPolicy]:
+        """All policies, by label."""
+        found = {}
+        for model in [*self._declared, *self._settings_models()]:
+            policy = self.policy_for(model)
+            if policy is not None:
+                found[policy.label] = policy
+        return [found[label] for label in sorted(found)]
+
+    def __iter__(self) -> Iterator[ResolvedPolicy]:
+        return iter(self.policies())
+
+    def tables(self) -> dict[str, ModelType]:
+        """Every table (lower case, without schema) of an installed model, and its model."""
+        if self._tables is None:
+            found: dict[str, ModelType] = {}
+            for model in apps.get_models(include_auto_created=True):
+                if not model._meta.proxy:
+                    found.setdefault(table_name(model), model)
+            if not apps.models_ready:
+                return found
+            self._tables = found
+        return self._tables
+
+    def tracked(self) -> dict[str, ModelType]:
+        """The tables whose writes are watched: of registered models, the through tables
+        Django made for them, and the parents of registered children."""
+        if self._tracked is None:
+            registered = {policy.model for policy in self.policies()}
+            found = {
+                table: model
+                for table, model in self.tables().items()
+                if model in registered or _belongs_to(model, registered)
+            }
+            if not apps.models_ready:
+                return found
+            self._tracked = found
+        return self._tracked
+
+    def rule_tags(self, policy: ResolvedPolicy, change: Change) -> Iterable[str]:
+        """The named tags that the policy's `affects` gives for `change`."""
+        return policy.policy.affects(change) or ()
+
+    # -- resolving --------------------------------------------------------------------
+
+    def _settings_models(self) -> list[ModelType]:
+        found = []
+        for label in config().MODELS:
+            model = find_model(label)
+            if model is not None:
+                found.append(concrete_model(model))
+        return found
+
+    def _resolve(self, model: ModelType) -> ResolvedPolicy | None:
+        declared = self._declared.get(model)
+        origin = f"{declared.__module__}.{declared.__qualname__}" if declared else ""
+        for label, attributes in config().MODELS.items():
+            found = find_model(label)
+            if found is not None and concrete_model(found) is model:
+                base = declared or ModelPolicy
+                declared = type("SettingsPolicy", (base,), dict(attributes))
+                origin = f'CACHEPATTERNS["MODELS"]["{label}"]'
+        if declared is None:
+            return None
+        policy = declared()
+        narrowing = tuple(narrowed_fields(model, policy))
+        return ResolvedPolicy(
+            model=model,
+            label=model._meta.label_lower,
+            tier=_tier_of(policy),
+            narrowing=narrowing,
+            fingerprint=_fingerprint(model, policy),
+            databases=frozenset(policy.databases),
+            policy=policy,
+            origin=origin,
+            by_attname={n.attname: n for n in narrowing},
+        )
+
+
+def concrete_model(model: ModelType) -> ModelType:
+    return model._meta.concrete_model or model
+
+
+def find_model(label: str) -> ModelType | None:
+    try:
+        return apps.get_model(label)
+    except (LookupError, ValueError):
+        return None
+
+
+def table_name(model: ModelType) -> str:
+    """The table's own name: lower case, without quotes and schema."""
+    return model._meta.db_table.rsplit(".", 1)[-1].strip('"`').lower()
+
+
+def tiers() -> dict[str, Tier]:
+    """The built-in tiers and those of the settings, by name."""
+    jitter = config().JITTER
+    found = {name: Tier(name=name, ttl=tier.ttl, jitter=jitter) for name, tier in BUILT_IN.items()}
+    found["session"] = Tier(name="session", ttl=settings.SESSION_COOKIE_AGE, jitter=0.0)
+    for name, options in config().TIERS.items():
+        base = found.get(name, found["semi_static"])
+        found[name] = Tier(
+            name=name,
+            ttl=options.get("ttl", base.ttl),
+            jitter=options.get("jitter", base.jitter),
+        )
+    return found
+
+
+def narrowed_fields(model: ModelType, policy: ModelPolicy) -> Iterator[Narrowing]:
+    """The primary key first, then unique fields, then the others."""
+    meta: Any = model._meta
+    if policy.narrow_by_only is not None:
+        wanted = [meta.get_field(name) for name in policy.narrow_by_only]
+    else:
+        wanted = [f for f in meta.local_concrete_fields if f.unique or f.is_relation]
+        wanted += [meta.get_field(name) for name in policy.narrow_by]
+    fields = [meta.pk, *sorted(wanted, key=lambda f: not getattr(f, "unique", False))]
+    seen = set()
+    for f in fields:
+        kind = kind_of(f)
+        column = getattr(f, "column", None)
+        if kind is None or column is None or f.attname in seen or f.model is not model:
+            continue
+        seen.add(f.attname)
+        yield Narrowing(
+            name=f.name, attname=f.attname, column=column, kind=kind, field=f, unique=f.unique
+        )
+
+
+def _tier_of(policy: ModelPolicy) -> Tier:
+    known = tiers()
+    # An unknown tier is reported by a check; meanwhile nothing is cached.
+    tier = known.get(policy.tier, NEVER)
+    if policy.ttl is not None and tier.caches:
+        return Tier(name=tier.name, ttl=policy.ttl, jitter=tier.jitter)
+    return tier
+
+
+def _fingerprint(model: ModelType, policy: ModelPolicy) -> str:
+    """Changes whenever rows of the model would be stored otherwise."""
+    parts = [str(policy.version), model._meta.db_table]
+    parts += [
+        f"{f.attname}|{f.column}|{type(f).__module__}.{type(f).__qualname__}"
+        for f in model._meta.concrete_fields
+    ]
+    return blake2b("\n".join(parts).encode(), digest_size=4).hexdigest()
+
+
+def _belongs_to(model: ModelType, registered: set[ModelType]) -> bool:
+    owner: Any = model._meta.auto_created
+    if owner:
+        # A through table belongs to both ends of its relation.
+        ends = {
+            concrete_model(f.remote_field.model)
+            for f in model._meta.local_concrete_fields
+            if f.remote_field is not None
+        }
+        return bool(ends & registered)
+    return any(model in child._meta.get_parent_list() for child in registered)
+
+
+site = Registry()
+
+
+def register(*registered: ModelType) -> Callable[[P], P]:
+    """Class decorator: make a `ModelPolicy` subclass the policy of these models."""
+
+    def decorate(policy: P) -> P:
+        for model in registered:
+            site.register(model, policy)
+        return policy
+
+    return decorate
+
+
+def _settings_changed(*, setting: str, **kwargs: object) -> None:
+    if setting in {"CACHEPATTERNS", "SESSION_COOKIE_AGE", "INSTALLED_APPS"}:
+        site.forget()
+
+
+setting_changed.connect(_settings_changed, dispatch_uid="cachepatterns.registry")

@@ -1,0 +1,80 @@
+"""The writing door that nothing gets past: an execute wrapper on every connection.
+
+Django calls it with every statement of every cursor it hands out. A statement that
+writes a watched table, and that no query class of ours accounts for, bumps the model tag
+of every model on that table. Installed through ``connection_created``, public API.
+
+It does not see ``callproc``, ``cursor.copy()``, ``stream()``, the driver's own connection,
+functions that write inside a SELECT, and what triggers do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cachepatterns.core.sqltext import Kind, Statement, statement
+from cachepatterns.observe import BurstLog
+from cachepatterns.registry import site
+from cachepatterns.transactions import is_announced, mark_customised
+from cachepatterns.write.coarse import cascades, record_coarse
+from cachepatterns.write.dispatch import mark_written
+
+log = BurstLog()
+
+
+def install(*, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    """Receiver of ``connection_created``: put the wrapper on the connection, once."""
+    if watch not in connection.execute_wrappers:
+        connection.execute_wrappers.append(watch)
+
+
+def watch(
+    execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+) -> Any:
+    """Run the statement; see to it that what it wrote is invalidated."""
+    connection: BaseDatabaseWrapper = context["connection"]
+    found = statement(_text(sql, connection))
+    if found.kind in (Kind.READ, Kind.NEUTRAL):
+        return execute(sql, params, many, context)
+    if found.kind is Kind.SESSION:
+        mark_customised(connection)
+        return execute(sql, params, many, context)
+    # Before it runs: what follows in this transaction must see what it wrote, even if
+    # the statement should fail half-way.
+    mark_written(connection)
+    if found.kind is Kind.TRANSACTION or not _concerns_us(found):
+        return execute(sql, params, many, context)
+    if is_announced(connection, found.verb, found.target):
+        return execute(sql, params, many, context)
+    try:
+        return execute(sql, params, many, context)
+    finally:
+        # Also after an error: whether an autocommit statement took effect before its
+        # connection died is not known here.
+        try:
+            record_coarse(connection, None if found.kind is Kind.UNKNOWN else found)
+        except Exception:
+            log.log("cachepatterns could not account for a write", exc_info=True)
+
+
+def _concerns_us(found: Statement) -> bool:
+    if found.kind is Kind.UNKNOWN:
+        return True
+    tracked = site.tracked()
+    if any(name in tracked for name in found.names):
+        return True
+    if found.verb in {"INSERT", "UPDATE"}:
+        return False
+    return any(cascade in tracked for name in found.names for cascade in cascades(name))
+
+
+def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:
+    if isinstance(sql, str):
+        return sql
+    if isinstance(sql, bytes):
+        return sql.decode("utf-8", "replace")
+    as_string = getattr(sql, "as_string", None)  # psycopg.sql.Composable
+    return as_string(connection.connection) if as_string is not None else str(sql)

@@ -1,0 +1,132 @@
+"""What is known of the transaction a connection is in: ground for both journeys.
+
+The state of a transaction lives *in the connection's own list of commit hooks*. Django
+drops that list at a rollback, at a close, at a failed connect, and runs it after the
+outermost commit, so the state can neither outlive its transaction nor leak into the
+next one, however it ends. It stands first in the list: hooks of the user's own, also
+those registered earlier, run after it and see fresh data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+from weakref import WeakSet
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cachepatterns.observe import InvalidationEvent
+
+Deliver = Callable[[list[InvalidationEvent]], None]
+
+
+class PendingWrites:
+    """The writes of one transaction, delivered when Django calls this after COMMIT.
+
+    Registered without savepoint ids, so that the rollback of a savepoint does not drop
+    it: what was written before the savepoint counts, and bumping too much only costs
+    misses.
+    """
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+        self.events: list[InvalidationEvent] = []
+
+    def __call__(self) -> None:
+        events, self.events = self.events, []
+        if events:
+            self._deliver(events)
+
+
+def pending_writes(connection: BaseDatabaseWrapper) -> PendingWrites | None:
+    """What the transaction that `connection` is in has written, or `None` if nothing."""
+    for hook in connection.run_on_commit:
+        if isinstance(hook[1], PendingWrites):
+            return hook[1]
+    return None
+
+
+def begin_writes(connection: BaseDatabaseWrapper, deliver: Deliver) -> PendingWrites:
+    """The pending writes of the transaction, made at its first write."""
+    pending = pending_writes(connection)
+    if pending is None:
+        pending = PendingWrites(deliver)
+        hooks: list[Any] = connection.run_on_commit
+        hooks.insert(0, (set(), pending, True))
+    return pending
+
+
+def in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a statement on `connection` now would not commit by itself."""
+    return connection.in_atomic_block or not connection.autocommit
+
+
+def in_manual_mode(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the user commits by hand, where Django tells nobody."""
+    if connection.connection is None or connection.in_atomic_block:
+        return False
+    return not connection.autocommit
+
+
+# -- connections whose session was changed -------------------------------------------------
+
+_customised: WeakSet[Any] = WeakSet()
+
+
+def mark_customised(connection: BaseDatabaseWrapper) -> None:
+    """Remember that a statement changed what this session sees (search_path, role, …).
+
+    Forgotten when the driver's connection is replaced.
+    """
+    if connection.connection is not None:
+        with contextlib.suppress(TypeError):
+            _customised.add(connection.connection)
+            return
+    connection.__dict__["_cachepatterns_customised"] = True
+
+
+def is_customised(connection: BaseDatabaseWrapper) -> bool:
+    return (
+        connection.connection in _customised
+        if connection.connection is not None and _customised
+        else False
+    ) or connection.__dict__.get("_cachepatterns_customised", False)
+
+
+# -- writes that announce themselves --------------------------------------------------------
+
+_announced: ContextVar[tuple[str, str, str] | None] = ContextVar(
+    "cachepatterns_announced", default=None
+)
+
+
+@contextlib.contextmanager
+def announced(connection: BaseDatabaseWrapper, verb: str, table: str) -> Iterator[None]:
+    """The next `verb` on `table` is accounted for row by row by the caller."""
+    token = _announced.set((connection.alias, verb, table))
+    try:
+        yield
+    finally:
+        _announced.reset(token)
+
+
+def is_announced(connection: BaseDatabaseWrapper, verb: str, table: str | None) -> bool:
+    return _announced.get() == (connection.alias, verb, table)
+
+
+# -- which database -------------------------------------------------------------------------
+
+
+def database_id(connection: BaseDatabaseWrapper) -> str:
+    """Names the database, not the alias: aliases of one database share tags and entries."""
+    conf = connection.settings_dict
+    return _database_id(connection.vendor, str(conf["HOST"]), str(conf["PORT"]), str(conf["NAME"]))
+
+
+@lru_cache(maxsize=256)
+def _database_id(*parts: str) -> str:
+    return blake2b("\n".join(parts).encode(), digest_size=4).hexdigest()

@@ -1,0 +1,84 @@
+"""From what a statement did to the tags it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db import models
+
+from cachepatterns.core import tag
+from cachepatterns.core.change import UNKNOWN, Change
+from cachepatterns.observe import BurstLog
+from cachepatterns.policy import Narrowing, ResolvedPolicy
+from cachepatterns.registry import site
+
+MAX_TAGS = 1000
+"""A write that concerns more tags than this bumps the model tag instead."""
+
+log = BurstLog()
+Values = Mapping[str, Any]
+"""What the database holds in the narrowed columns, by attname."""
+
+
+def row_tags(
+    policy: ResolvedPolicy, database: str, rows: Iterable[tuple[Values | None, Values | None]]
+) -> set[str]:
+    """The tags of rows given as ``(before, after)``; `None` where there was no row.
+
+    Both sides of every narrowed field count: a row that moves from one category to
+    another concerns the lists of both. Where a value can not be spelled, the model tag.
+    """
+    label = policy.label
+    tags = {tag.any_row_tag(label, database)}
+    try:
+        for before, after in rows:
+            for values in (before, after):
+                if values is not None:
+                    tags.update(_spelled(policy, database, values))
+            if len(tags) > MAX_TAGS:
+                return model_tags(label, database)
+    except (ValueError, TypeError, OverflowError):  # a value that can not be spelled
+        return model_tags(label, database)
+    if policy.pk is None:
+        return model_tags(label, database)
+    return tags
+
+
+def model_tags(label: str, database: str) -> set[str]:
+    """The coarse write: every entry of the model rests on its model tag."""
+    return {tag.model_tag(label, database)}
+
+
+def _spelled(policy: ResolvedPolicy, database: str, values: Values) -> Iterable[str]:
+    for narrowing in policy.narrowing:
+        value = tag.canonical(narrowing.kind, values[narrowing.attname])
+        yield tag.field_tag(policy.label, database, _name(narrowing), value)
+
+
+def _name(narrowing: Narrowing) -> str:
+    return "pk" if narrowing.field.primary_key else narrowing.name
+
+
+def rule_tags(policy: ResolvedPolicy, changes: Sequence[Change]) -> set[str]:
+    """The named tags that the policy's rules give; a rule that raises is logged.
+
+    What a failed rule would have invalidated nobody knows, so it is logged as an error:
+    the write itself stands.
+    """
+    if not policy.has_rules:
+        return set()
+    tags: set[str] = set()
+    for change in changes:
+        try:
+            tags.update(site.rule_tags(policy, change))
+        except Exception:
+            log.log("The rules of %s failed for %r", policy.origin, change, exc_info=True)
+    return tags
+
+
+def unknown_change(model: type[models.Model], using: str, source: str) -> Change:
+    """A change of which only the model is known."""
+    return Change(
+        model=model, pk=tag.ANY, before=UNKNOWN, after=UNKNOWN, using=using, source=source
+    )

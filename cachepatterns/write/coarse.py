@@ -1,0 +1,118 @@
+"""The coarse layer: any statement that writes a watched table, by whatever way it came.
+
+It sees the text of every statement that goes through Django's cursors, so plain managers,
+admin actions, through tables, `loaddata`, migrations and raw SQL are all seen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from functools import lru_cache
+from types import FrameType
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cachepatterns.core.sqltext import Statement
+from cachepatterns.observe import InvalidationEvent
+from cachepatterns.registry import concrete_model, site, table_name
+from cachepatterns.transactions import database_id
+from cachepatterns.write.changes import model_tags, rule_tags, unknown_change
+from cachepatterns.write.dispatch import record
+
+WRITERS = {
+    ("django.db.models.base", "save_base"): "save",
+    ("django.db.models.query", "bulk_create"): "bulk",
+    ("django.db.models.query", "bulk_update"): "bulk",
+    ("django.db.models.query", "update"): "update",
+    ("django.db.models.deletion", "delete"): "delete",
+    ("django.db.models.fields.related_descriptors", "_add_items"): "m2m",
+    ("django.db.models.fields.related_descriptors", "_remove_items"): "m2m",
+    ("django.db.models.fields.related_descriptors", "clear"): "m2m",
+    ("django.db.migrations.executor", "apply_migration"): "migration",
+}
+"""The functions of Django in which a write begins, innermost first, and what it is called."""
+
+
+def record_coarse(connection: BaseDatabaseWrapper, statement: Statement | None) -> None:
+    """Bump the model tag of every model that `statement` may have written.
+
+    ``None`` stands for a statement that may write anywhere.
+    """
+    written = set(_written(statement))
+    if not written:
+        return
+    source, site_of_call = origin()
+    database, tags = database_id(connection), set[str]()
+    for model in written:
+        tags |= model_tags(model._meta.label_lower, database)
+        policy = site.policy_for(model)
+        if policy is not None:
+            change = unknown_change(model, connection.alias, source)
+            tags |= rule_tags(policy, [change])
+    record(
+        connection,
+        InvalidationEvent(
+            labels=tuple(sorted(model._meta.label_lower for model in written)),
+            tags=tuple(sorted(tags)),
+            source=source,
+            using=connection.alias,
+            coarse=True,
+            site=site_of_call,
+        ),
+    )
+
+
+def _written(statement: Statement | None) -> list[type[models.Model]]:
+    tracked = site.tracked()
+    if statement is None:
+        return list(tracked.values())
+    names = set(statement.names)
+    if statement.verb not in {"INSERT", "UPDATE"}:
+        for name in statement.names:
+            names |= cascades(name)
+    return [tracked[name] for name in names if name in tracked]
+
+
+def cascades(table: str) -> frozenset[str]:
+    """The tables whose rows the database itself changes when rows of `table` are deleted."""
+    return _cascades(table, tuple(site.tables()))
+
+
+@lru_cache(maxsize=1024)
+def _cascades(table: str, known: tuple[str, ...]) -> frozenset[str]:
+    tables, found, queue = site.tables(), set[str](), deque([table])
+    while queue:
+        model = tables.get(queue.popleft())
+        if model is None:
+            continue
+        for relation in model._meta.related_objects:
+            name = table_name(concrete_model(relation.related_model))
+            if _done_by_database(relation.on_delete) and name not in found:
+                found.add(name)
+                queue.append(name)
+    return frozenset(found)
+
+
+def _done_by_database(on_delete: object) -> bool:
+    """Whether a relation's rule is the database's work (``DB_CASCADE`` and its kin)."""
+    return type(on_delete).__name__ == "DatabaseOnDelete"
+
+
+def origin() -> tuple[str, str]:
+    """How the write came about, and ``module:line`` of the user's code that made it.
+
+    Read off the stack, and only for coarse writes: it says in the admin which call would
+    be served better by a manager of ours.
+    """
+    source = ""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if not source:
+            source = WRITERS.get((name, frame.f_code.co_name), "")
+        if not name.startswith(("cachepatterns.", "django.", "contextlib")):
+            return source or "raw SQL", f"{name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return source or "raw SQL", ""

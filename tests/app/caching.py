@@ -1,0 +1,22 @@
+"""The policies of the test models."""
+
+from cachepatterns import ModelPolicy, register, tag
+from tests.app.models import Category, Everything, Item, Label, Note, Place, Shop
+
+
+@register(Item)
+class ItemPolicy(ModelPolicy):
+    tier = "semi_static"
+    narrow_by = ["stock", "active"]
+
+    def affects(self, change):
+        if change.changed("category"):
+            if change.before is not None:
+                yield tag("catalog", change.before.category_id)
+            if change.after is not None:
+                yield tag("catalog", change.after.category_id)
+
+
+@register(Category, Label, Note, Place, Shop, Everything)
+class Plain(ModelPolicy):
+    tier = "static"
