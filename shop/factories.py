@@ -38,6 +38,7 @@ class ProductFactory(factory.django.DjangoModelFactory):
     class Params:
         number = factory.Sequence(lambda n: n)
         noun = "Vase"
+        worth = 1.0
         dice = factory.LazyAttribute(lambda o: dice("product", o.number))
 
     style = factory.LazyAttribute(lambda o: o.dice.choice(words.STYLES))
@@ -49,10 +50,10 @@ class ProductFactory(factory.django.DjangoModelFactory):
     category = factory.SubFactory(CategoryFactory)
     brand = factory.LazyAttribute(lambda o: o.dice.choice(words.BRANDS))
     price = factory.LazyAttribute(
-        lambda o: Decimal(int(o.dice.lognormvariate(3.9, 0.8)) + 4) - Decimal("0.05")
+        lambda o: Decimal(int(o.dice.lognormvariate(3.6, 0.55) * o.worth) + 5) - Decimal("0.05")
     )
     compare_at_price = factory.LazyAttribute(
-        lambda o: o.price + Decimal(o.dice.randint(5, 40)) if o.dice.random() < 0.12 else None
+        lambda o: o.price + o.price * o.dice.randint(8, 45) // 100 + 1 if o.dice.random() < 0.12 else None
     )
     stock = factory.LazyAttribute(
         lambda o: 0 if o.dice.random() < 0.06 else o.dice.randint(1, 180)

@@ -18,6 +18,7 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *os.environ.get("SHOP_HOSTS"
 
 INSTALLED_APPS = [
     "django_prometheus",
+    "cachepatterns",
     "shop.apps.ShopConfig",
     "django.contrib.admin",
     "django.contrib.auth",

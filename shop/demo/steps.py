@@ -58,6 +58,12 @@ def _prepare(running: Site, *arguments: str) -> None:
         raise StepFailed("The shop could not be prepared.")
 
 
+def _short(path: Path) -> str:
+    """Relative to where the user stands, if it is below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def _welcome(port: int) -> str:
     url = f"http://127.0.0.1:{port}"
     return f"""
@@ -66,5 +72,5 @@ def _welcome(port: int) -> str:
   Customer  {url}/login/     ada / customer
   Metrics   {url}/metrics
 
-  Ctrl-C stops everything; the data stays in .demo/ until `make clean`.
+  Ctrl-C stops everything; the data stays in {_short(home.home())}/.
 """

@@ -1,0 +1,61 @@
+"""A headless Chromium, where there is one."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from shop.seed import seed
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# No sandbox, since CI often runs as root; and no talk with anybody but our own server.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        reason = f"no browser: none of {', '.join(NAMES)} is on PATH"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # Playwright's loop stays current in this thread, and Django forbids its ORM inside of one.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def shop(transactional_db, empty_cache) -> None:
+    seed(products=200, reviews=300, progress=lambda done, total: None)
+
+
+@pytest.fixture(params=[1280, 360], ids=["desktop", "phone"])
+def page(request, browser: Browser, live_server, shop) -> Iterator[Page]:
+    """A page that fails the test if the browser complains of anything, or scrolls sideways."""
+    width = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, base_url=live_server.url
+    )
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()

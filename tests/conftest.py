@@ -1,0 +1,19 @@
+"""Fixtures for all tests. The servers themselves are started by `tests.servers`."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.core.cache import caches
+
+
+@pytest.fixture
+def redis_url(settings) -> str:
+    """The address of this worker's own logical database in Valkey."""
+    return settings.CACHES["default"]["LOCATION"]
+
+
+@pytest.fixture
+def empty_cache() -> Iterator[None]:
+    """Begin with nothing cached: flushes this worker's logical database."""
+    caches["default"].client.get_client(write=True).flushdb()
+    yield

@@ -1,0 +1,44 @@
+"""pytest plugin: one PostgreSQL and one Valkey for a whole run, whichever worker asks.
+
+The process that starts the run starts both and puts their addresses into the environment, from
+which `tests.settings` reads them; xdist's workers inherit it. It is a plugin named on the command
+line (`-p tests.servers` in pyproject.toml), since pytest-django loads the settings before any
+conftest file is read.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from shop.processes import interrupts_raise
+from shop.servers import EmbeddedPostgres, EmbeddedValkey
+
+RUNS_NO_TEST = {"-h", "--help", "-V", "--version", "--fixtures", "--markers"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, args: list[str]
+) -> Generator[None, None, None]:
+    """Start the servers before pytest-django, the hook's first plain caller, wants settings."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if not is_worker and not RUNS_NO_TEST.intersection(args):
+        running = contextlib.ExitStack()
+        # Registered first: however the run ends from here on, what was started is stopped.
+        early_config.add_cleanup(running.close)
+        running.enter_context(interrupts_raise())
+        folder = running.enter_context(tempfile.TemporaryDirectory(prefix="cachepatterns-tests-"))
+        os.environ["TESTS_FOLDER"] = folder
+        os.environ["DATABASE_URL"] = running.enter_context(
+            EmbeddedPostgres(Path(folder), durable=False)
+        ).url
+        os.environ["CACHE_URL"] = running.enter_context(
+            EmbeddedValkey(Path(folder), maxmemory="256mb")
+        ).url
+        # The shop's secret key belongs to this run too.
+        os.environ["SHOP_HOME"] = folder
+    return (yield)

@@ -1,0 +1,30 @@
+"""Settings of the tests: the shop's, on the servers that `tests.servers` has started."""
+
+import os
+from urllib.parse import urlsplit
+
+from shop.settings import *  # noqa: F403
+from shop.settings import CACHES, DATABASES, INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.app"]
+
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+_folder = os.environ.get("TESTS_FOLDER", ".")
+
+# pytest-django gives each worker a test database of its own, by a suffix to these names.
+DATABASES = {
+    "default": {**DATABASES["default"], "CONN_MAX_AGE": 0, "TEST": {"NAME": "test_shop"}},
+    "sqlite": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": f"{_folder}/sqlite.db",
+        "TEST": {"NAME": f"{_folder}/test.db"},
+    },
+}
+
+# And here each worker gets a logical database of its own, which it may flush as it likes.
+_number = 1 + int(_worker.removeprefix("gw") or 0)
+_location = urlsplit(CACHES["default"]["LOCATION"])._replace(path=f"/{_number}").geturl()
+CACHES = {alias: {**cache, "LOCATION": _location} for alias, cache in CACHES.items()}
+
+# Hashing passwords slowly is for attackers, not for tests.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
