@@ -18,7 +18,7 @@ from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
 from cachepatterns.read.rows import get_row, get_rows, why_no_rows
 from cachepatterns.registry import tiers
 from cachepatterns.write.inserting import tracked_insert
-from cachepatterns.write.returning import written_by
+from cachepatterns.write.returning import writer, written_by
 
 M = TypeVar("M", bound=models.Model)
 _UNSUITED = (models.Model, Q)
@@ -186,10 +186,15 @@ class CachedQuerySetMixin:
     _update.alters_data = True  # type: ignore[attr-defined]
     _update.queryset_only = False  # type: ignore[attr-defined]
 
+    def bulk_create(self, *args: Any, **kwargs: Any) -> Any:
+        with written_by("bulk"):
+            return super().bulk_create(*args, **kwargs)  # type: ignore[misc]
+
     def bulk_update(self, *args: Any, **kwargs: Any) -> Any:
         with written_by("bulk"):
             return super().bulk_update(*args, **kwargs)  # type: ignore[misc]
 
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
     bulk_update.alters_data = True  # type: ignore[attr-defined]
 
     def _insert(
@@ -219,7 +224,7 @@ class CachedQuerySetMixin:
             return insert()
         self._for_write = True
         alias = using if using is not None else self.db  # type: ignore[attr-defined]
-        source = "save" if len(objs) == 1 else "bulk"
+        source = writer(default="save")
         return tracked_insert(self.model, objs, alias, returning_fields, insert, source)
 
     _insert.alters_data = True  # type: ignore[attr-defined]

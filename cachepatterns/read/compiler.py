@@ -124,7 +124,8 @@ class CachedCompilerMixin(_Base):  # type: ignore[misc]
             return None
         # SINGLE drops what MULTI keeps (further rows, columns only there to order by).
         schemas = sorted({p.fingerprint for p in found.policies})
-        digest = query_digest(sql, params, result_type, str(self.col_count), *schemas)
+        more = (result_type, str(self.col_count), *schemas, *options.tags)
+        digest = query_digest(sql, params, *more)
         return Question(
             key=query_key(config().PREFIX, policy.label, policy.fingerprint, database, digest),
             tags=(*found.tags, *options.tags),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-_source: ContextVar[str] = ContextVar("cachepatterns_source", default="update")
+_source: ContextVar[str] = ContextVar("cachepatterns_source", default="")
 
 
 @contextlib.contextmanager
@@ -46,6 +46,11 @@ def written_by(source: str) -> Iterator[None]:
         yield
     finally:
         _source.reset(token)
+
+
+def writer(default: str = "update") -> str:
+    """What the write under way is called."""
+    return _source.get() or default
 
 
 class TrackedUpdateQuery(sql.UpdateQuery):
@@ -114,7 +119,7 @@ class TrackedUpdateMixin(_Base):  # type: ignore[misc]
         with announced(self.connection, "UPDATE", table_name(policy.model)):
             count: int = super().execute_sql(ROW_COUNT)
         database = database_id(self.connection)
-        changes = [unknown_change(policy.model, self.using, _source.get())]
+        changes = [unknown_change(policy.model, self.using, writer())]
         tags = model_tags(policy.label, database) | rule_tags(policy, changes)
         self._record(policy, tags, None)
         return count
@@ -176,7 +181,7 @@ class TrackedUpdateMixin(_Base):  # type: ignore[misc]
                 before=converted(before),
                 after=converted(after),
                 using=self.using,
-                source=_source.get(),
+                source=writer(),
             )
             for before, after in pairs
         ]
@@ -187,7 +192,7 @@ class TrackedUpdateMixin(_Base):  # type: ignore[misc]
             InvalidationEvent(
                 labels=(policy.label,),
                 tags=tuple(sorted(tags)),
-                source=_source.get(),
+                source=writer(),
                 using=self.using,
                 object_pk=pk,
                 object_label=policy.label if pk is not None else None,
