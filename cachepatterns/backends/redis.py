@@ -30,6 +30,8 @@ def _kind(error: BaseException) -> str:
         return "timeout"
     if isinstance(error, redis.BusyLoadingError):
         return "loading"
+    if isinstance(error, redis.OutOfMemoryError):
+        return "oom"
     if isinstance(error, redis.ReadOnlyError):
         return "readonly"
     if isinstance(error, redis.AuthenticationError):
