@@ -1,7 +1,7 @@
 """DATABASE_URL and CACHE_URL: read into Django's settings, and tried before anything needs them.
 
-    postgres://user:password@host:5432/name?sslmode=require     sqlite:///path/to/file
-    mysql://user:password@host/name        redis://host:6379/0  rediss://…  redis+unix:///socket?db=0
+postgres://user:password@host:5432/name?sslmode=require     sqlite:///path/to/file
+mysql://user:password@host/name        redis://host:6379/0  rediss://…  redis+unix:///socket?db=0
 """
 
 import socket

@@ -1,11 +1,17 @@
 """What every page of the storefront shows around its own content."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from shop import queries
 from shop.carts import find_cart, items_in
+from shop.models import CartItem
 from shop.tree import Tree
+
+T = TypeVar("T")
 
 
 def storefront(request: HttpRequest) -> dict[str, object]:
@@ -19,17 +25,21 @@ def storefront(request: HttpRequest) -> dict[str, object]:
 
 def catalog(request: HttpRequest) -> Tree:
     """The category tree, read once for the view and the menu together."""
-    if not hasattr(request, "_catalog"):
-        request._catalog = Tree(queries.categories())
-    return request._catalog
+    return _once(request, "_catalog", lambda: Tree(queries.categories()))
 
 
-def cart_lines(request: HttpRequest) -> list:
+def cart_lines(request: HttpRequest) -> list[CartItem]:
     """The cart's lines, read once for the view and the badge in the header together."""
-    if not hasattr(request, "_cart_lines"):
-        request._cart_lines = items_in(find_cart(request))
-    return request._cart_lines
+    return _once(request, "_cart_lines", lambda: items_in(find_cart(request)))
 
 
 def _cart_size(request: HttpRequest) -> int:
     return sum(item.quantity for item in cart_lines(request))
+
+
+def _once(request: HttpRequest, name: str, read: Callable[[], T]) -> T:
+    """What `read` returns, kept for the length of this request."""
+    if not hasattr(request, name):
+        setattr(request, name, read())
+    kept: T = getattr(request, name)
+    return kept

@@ -43,7 +43,9 @@ class ProductFactory(factory.django.DjangoModelFactory):
 
     style = factory.LazyAttribute(lambda o: o.dice.choice(words.STYLES))
     name = factory.LazyAttribute(
-        lambda o: f"{o.style} {o.noun} {o.dice.choice(('', '', 'II', 'Mini', 'XL', 'No. 4'))}".strip()
+        lambda o: (
+            f"{o.style} {o.noun} {o.dice.choice(('', '', 'II', 'Mini', 'XL', 'No. 4'))}".strip()
+        )
     )
     sku = factory.LazyAttribute(lambda o: f"LF-{o.number:05d}")
     slug = factory.LazyAttribute(lambda o: f"{slugify(o.name)}-{o.number}")
@@ -53,7 +55,11 @@ class ProductFactory(factory.django.DjangoModelFactory):
         lambda o: Decimal(int(o.dice.lognormvariate(3.6, 0.55) * o.worth) + 5) - Decimal("0.05")
     )
     compare_at_price = factory.LazyAttribute(
-        lambda o: o.price + o.price * o.dice.randint(8, 45) // 100 + 1 if o.dice.random() < 0.12 else None
+        lambda o: (
+            o.price + o.price * o.dice.randint(8, 45) // 100 + 1
+            if o.dice.random() < 0.12
+            else None
+        )
     )
     stock = factory.LazyAttribute(
         lambda o: 0 if o.dice.random() < 0.06 else o.dice.randint(1, 180)
@@ -87,7 +93,9 @@ class ReviewFactory(factory.django.DjangoModelFactory):
     author = factory.LazyAttribute(
         lambda o: f"{o.dice.choice(words.STYLES)} {o.dice.choice('ABCDEFGHJKLMNPRSTW')}."
     )
-    rating = factory.LazyAttribute(lambda o: o.dice.choices((5, 4, 3, 2, 1), (52, 28, 11, 6, 3))[0])
+    rating = factory.LazyAttribute(
+        lambda o: o.dice.choices((5, 4, 3, 2, 1), (52, 28, 11, 6, 3))[0]
+    )
     title = factory.LazyAttribute(lambda o: o.dice.choice(words.REVIEWS[o.rating])[0])
     body = factory.LazyAttribute(
         lambda o: next(body for title, body in words.REVIEWS[o.rating] if title == o.title)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from django import forms
 
 from shop import queries
-from shop.models import Country, Profile
+from shop.models import Profile
 from shop.models.carts import MAX_QUANTITY
 
 
@@ -24,14 +24,15 @@ class ListingFilter(forms.Form):
     sort = forms.ChoiceField(required=False, choices=SORTS)
     low = forms.DecimalField(required=False, min_value=Decimal(0), max_digits=8, label="From")
     high = forms.DecimalField(required=False, min_value=Decimal(0), max_digits=8, label="To")
-    brand = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
     stock = forms.BooleanField(required=False, label="In stock only")
 
     def __init__(self, data, *, brands: list[dict]) -> None:
         super().__init__(data)
-        self.fields["brand"].choices = [
-            (each["brand"], f"{each['brand']} ({each['products']})") for each in brands
-        ]
+        self.fields["brand"] = forms.MultipleChoiceField(
+            required=False,
+            widget=forms.CheckboxSelectMultiple,
+            choices=[(each["brand"], f"{each['brand']} ({each['products']})") for each in brands],
+        )
         for name in ("low", "high"):
             self.fields[name].widget.attrs.update({"inputmode": "decimal", "step": "1"})
 
@@ -41,13 +42,10 @@ class QuantityForm(forms.Form):
 
 
 class CountryChoice(forms.ModelChoiceField):
-    """Countries, read anew for each form from where the pages read theirs."""
+    """The countries we deliver to, from where the pages read theirs."""
 
-    def __init__(self, **kwargs) -> None:
-        super().__init__(Country.objects.none(), **kwargs)
-
-    def offer(self) -> None:
-        self.queryset = queries.countries()
+    def __init__(self, *, required: bool = True) -> None:
+        super().__init__(queries.countries(), required=required, empty_label="Choose a country")
 
 
 class CheckoutForm(forms.Form):
@@ -64,20 +62,12 @@ class CheckoutForm(forms.Form):
     city = forms.CharField(
         max_length=60, widget=forms.TextInput(attrs={"autocomplete": "address-level2"})
     )
-    country = CountryChoice(empty_label="Choose a country")
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["country"].offer()
+    country = CountryChoice()
 
 
 class ProfileForm(forms.ModelForm):
-    country = CountryChoice(required=False, empty_label="Choose a country")
+    country = CountryChoice(required=False)
 
     class Meta:
         model = Profile
         fields = ("phone", "address", "postcode", "city", "country", "newsletter")
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["country"].offer()

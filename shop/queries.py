@@ -1,5 +1,6 @@
 """Every query that the pages make, so that what is cached is decided in one place."""
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -57,7 +58,7 @@ def in_categories(categories: list[Category]) -> QuerySet[Product]:
     return products().filter(category__in=categories)
 
 
-def brands(queryset: QuerySet[Product]) -> QuerySet[Product]:
+def brands(queryset: QuerySet[Product]) -> QuerySet[Product, Any]:
     """The brands among these products, and how many products each has."""
     return queryset.order_by("brand").values("brand").annotate(products=Count("pk"))
 
@@ -75,7 +76,7 @@ def reviews(product: Product, limit: int = 6) -> QuerySet[Review]:
     return Review.objects.filter(product=product)[:limit]
 
 
-def ratings(product: Product) -> QuerySet[Review]:
+def ratings(product: Product) -> QuerySet[Review, Any]:
     """How many reviews gave one star, two stars, and so on."""
     return (
         Review.objects.filter(product=product)

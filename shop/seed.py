@@ -38,7 +38,16 @@ from shop.models import (
 BATCH = 500
 FEATURED_EVERY = 433
 # How much dearer than a vase the things of a room are.
-WORTH = {"chair": 8.0, "lamp": 2.4, "speaker": 6.0, "tent": 3.0, "pillow": 1.6}
+WORTH = {
+    "chair": 8.0,
+    "lamp": 2.4,
+    "speaker": 6.0,
+    "tent": 3.0,
+    "pillow": 1.6,
+    "table": 4.0,
+    "shelf": 5.0,
+    "rug": 4.0,
+}
 CUSTOMERS = 40
 
 Progress = Callable[[int, int], None]
@@ -100,14 +109,15 @@ def _categories() -> list[tuple[Category, str, tuple[str, ...]]]:
             name=name, description=text, picture=f"{kind}-{position}", position=position
         )
         for place, (leaf, nouns) in enumerate(below.items()):
+            look = words.PICTURES.get(leaf, kind)
             category = CategoryFactory(
                 name=leaf,
                 slug=slugify(leaf),
                 parent=root,
-                picture=f"{kind}-{900 + place}",
+                picture=f"{look}-{900 + place}",
                 position=place,
             )
-            leaves.append((category, kind, nouns))
+            leaves.append((category, look, nouns))
         if root.position == 0:
             rule = PricingRule(category=root, name="10 % off two or more for the living room")
             rule.minimum_quantity, rule.percent_off = 2, Decimal(10)
@@ -163,9 +173,7 @@ def _people(products: list[Product]) -> None:
         is_superuser=True,
     )
     password = make_password("customer")
-    ada = UserFactory(
-        username="ada", first_name="Ada", last_name="Byron", password=password
-    )
+    ada = UserFactory(username="ada", first_name="Ada", last_name="Byron", password=password)
     names = (f"customer{n}" for n in range(1, CUSTOMERS))
     User.objects.bulk_create(UserFactory.build(username=n, password=password) for n in names)
     country = CountryFactory._meta.model.objects.get(code="GB")

@@ -114,6 +114,33 @@ CATEGORIES: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
     ),
 }
 
+# The leaves whose goods look unlike the rest of their room.
+PICTURES = {
+    "Side tables": "table",
+    "Shelving": "shelf",
+    "Rugs": "rug",
+    "Cookware": "pan",
+    "Coffee": "cup",
+    "Plates": "plate",
+    "Glasses": "cup",
+    "Cutlery": "plate",
+    "Table linen": "towel",
+    "Nightstands": "table",
+    "Throws": "towel",
+    "Towels": "towel",
+    "Bath mats": "rug",
+    "Robes": "towel",
+    "Baskets": "pan",
+    "Garden seats": "chair",
+    "Desks": "table",
+    "Bags": "bag",
+    "Headphones": "headphones",
+    "Rucksacks": "bag",
+    "Sleeping bags": "pillow",
+    "Camp kitchen": "cup",
+    "Lanterns": "lamp",
+}
+
 STYLES = (
     "Alder", "Aster", "Birch", "Bramble", "Cedar", "Clover", "Dune", "Ember", "Fern", "Fjord",
     "Hazel", "Heath", "Iris", "Juniper", "Kelp", "Larch", "Linden", "Maple", "Meadow", "Mistral",

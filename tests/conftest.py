@@ -1,7 +1,5 @@
 """Fixtures for all tests. The servers themselves are started by `tests.servers`."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.core.cache import caches
 
@@ -13,7 +11,6 @@ def redis_url(settings) -> str:
 
 
 @pytest.fixture
-def empty_cache() -> Iterator[None]:
+def empty_cache() -> None:
     """Begin with nothing cached: flushes this worker's logical database."""
     caches["default"].client.get_client(write=True).flushdb()
-    yield

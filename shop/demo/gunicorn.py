@@ -1,5 +1,7 @@
 """Settings of the demo's web workers."""
 
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess
 
 worker_class = "gthread"
@@ -11,6 +13,6 @@ preload_app = False
 control_socket_disable = True
 
 
-def child_exit(server: object, worker: object) -> None:
+def child_exit(server: Arbiter, worker: Worker) -> None:
     """Keep the counters of a worker that ended, drop its gauges."""
     multiprocess.mark_process_dead(worker.pid)

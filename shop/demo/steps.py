@@ -36,7 +36,7 @@ def serve(*, port: int, count: int, say: Say) -> None:
 
 
 def check(*, count: int, say: Say) -> bool:
-    """Run it in a folder that is removed afterwards, visit every page, return whether all is well."""
+    """Run it in a folder that is removed afterwards; return whether every page is well."""
     with (
         tempfile.TemporaryDirectory(prefix="cachepatterns-check-") as folder,
         site(Path(folder), durable=False, say=say) as running,

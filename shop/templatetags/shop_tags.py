@@ -55,7 +55,8 @@ def stars(rating: Decimal | int) -> str:
         '<span class="stars" role="img" aria-label="Rated {} of 5">'
         '<svg viewBox="0 0 100 20" width="90" height="18" aria-hidden="true">'
         '<use href="#stars" width="100" height="20" class="stars-empty"/>'
-        '<svg width="{}" height="20" viewBox="0 0 {} 20"><use href="#stars" width="100" height="20" class="stars-full"/>'
+        '<svg width="{}" height="20" viewBox="0 0 {} 20">'
+        '<use href="#stars" width="100" height="20" class="stars-full"/>'
         "</svg></svg></span>",
         f"{rating:.1f}",
         (width := int(Decimal(rating) * 20)),

@@ -1,7 +1,10 @@
 """What a customer sees of their own."""
 
+from typing import cast
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
@@ -14,16 +17,17 @@ from shop.models import Order, Profile
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
+    user = cast(User, request.user)
     try:
-        mine = queries.profile(request.user)
+        mine = queries.profile(user)
     except Profile.DoesNotExist:
-        mine = Profile(user=request.user)
+        mine = Profile(user=user)
     form = ProfileForm(request.POST or None, instance=mine)
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, "Your details are saved.")
         return redirect("shop:profile")
-    context = {"form": form, "orders": list(queries.orders(request.user))}
+    context = {"form": form, "orders": list(queries.orders(user))}
     return render(request, "shop/profile.html", context)
 
 

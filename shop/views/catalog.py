@@ -51,7 +51,7 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
     words = request.GET.get("q", "").strip()[:80]
-    context = {"words": words}
+    context: dict[str, object] = {"words": words}
     if words:
         context |= listing(request, queries.search(words))
     return render(request, "shop/search.html", context)
@@ -63,7 +63,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
         found = queries.product(slug)
     except Product.DoesNotExist as error:
         raise Http404("There is no such product.") from error
-    counts = dict(queries.ratings(found))
+    counts: dict[int, int] = dict(queries.ratings(found))
     total = sum(counts.values())
     context = {
         "product": found,

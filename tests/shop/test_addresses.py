@@ -58,7 +58,9 @@ def test_cache_addresses(url, location):
     assert cache_location(url) == location
 
 
-@pytest.mark.parametrize("url", ["oracle://x/y", "postgres://host/", "postgres://h:port/x", "shop"])
+@pytest.mark.parametrize(
+    "url", ["oracle://x/y", "postgres://host/", "postgres://h:port/x", "shop"]
+)
 def test_a_bad_database_address_says_what_is_wrong(url):
     with pytest.raises(BadAddress, match="DATABASE_URL"):
         database_settings(url)

@@ -50,7 +50,9 @@ def test_a_listing_sorts_filters_and_pages(client):
     assert client.get("/search/?q=e&page=2").context["page"].number == 2
 
 
-@pytest.mark.parametrize("query", ["page=abc", "page=9999", "low=x&high=-3", "sort=evil", "brand=?"])
+@pytest.mark.parametrize(
+    "query", ["page=abc", "page=9999", "low=x&high=-3", "sort=evil", "brand=?"]
+)
 def test_odd_filters_are_ignored(client, query):
     assert client.get(f"/category/living-room/?{query}").status_code == 200
 
@@ -75,7 +77,9 @@ def test_metrics_are_readable(client):
 
 
 def test_a_price_changed_in_the_admin_shows_on_the_next_page(client, staff, product):
-    assert f'data-price="{product.price}"' in client.get(product.get_absolute_url()).content.decode()
+    assert (
+        f'data-price="{product.price}"' in client.get(product.get_absolute_url()).content.decode()
+    )
     form = staff.get(f"/admin/shop/product/{product.pk}/change/").context["adminform"].form
     data = {name: "" if form[name].value() is None else form[name].value() for name in form.fields}
     data = {name: value for name, value in data.items() if value is not False}

@@ -52,12 +52,14 @@ def demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def test_both_start_answer_keep_their_data_and_stop(tmp_path):
     for turn in range(2):
-        with EmbeddedPostgres(tmp_path, durable=False) as postgres:
-            with psycopg.connect(postgres.url, autocommit=True) as connection:
-                assert connection.info.server_version // 10000 == 18
-                connection.execute("CREATE TABLE IF NOT EXISTS kept (turn int)")
-                connection.execute("INSERT INTO kept VALUES (%s)", [turn])
-                rows = connection.execute("SELECT count(*) FROM kept").fetchone()
+        with (
+            EmbeddedPostgres(tmp_path, durable=False) as postgres,
+            psycopg.connect(postgres.url, autocommit=True) as connection,
+        ):
+            assert connection.info.server_version // 10000 == 18
+            connection.execute("CREATE TABLE IF NOT EXISTS kept (turn int)")
+            connection.execute("INSERT INTO kept VALUES (%s)", [turn])
+            rows = connection.execute("SELECT count(*) FROM kept").fetchone()
         assert rows == (turn + 1,)
     with EmbeddedValkey(tmp_path) as valkey, redis.Redis.from_url(valkey.url) as client:
         assert client.info("server")["server_name"] == "valkey"
@@ -83,7 +85,9 @@ def test_a_server_left_by_a_killed_start_is_replaced(tmp_path):
 
 
 # From before the first server to well into the filling of the shop.
-@pytest.mark.parametrize("line", ["", "Starting PostgreSQL", "Starting Valkey", "Migrating", "10 %"])
+@pytest.mark.parametrize(
+    "line", ["", "Starting PostgreSQL", "Starting Valkey", "Migrating", "10 %"]
+)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_start_interrupted_at_any_moment_leaves_no_process(tmp_path, line, how):
     process = demo(tmp_path)
