@@ -2,7 +2,7 @@
 
 import random
 
-from shop.pictures.shapes import Palette, line, path, rect
+from shop.pictures.shapes import Palette, circle, line, path, rect
 
 
 def chair(c: Palette, rng: random.Random) -> str:
