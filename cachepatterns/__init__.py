@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cachepatterns.core.change import Change
     from cachepatterns.core.tag import ANY, tag
-    from cachepatterns.invalidate import invalidate
+    from cachepatterns.explicit import invalidate
     from cachepatterns.managers import CachedManager
     from cachepatterns.policy import ModelPolicy
     from cachepatterns.queryset import CachedQuerySet, cached
@@ -28,7 +28,7 @@ _HOMES = {
     "Change": "core.change",
     "ModelPolicy": "policy",
     "cached": "queryset",
-    "invalidate": "invalidate",
+    "invalidate": "explicit",
     "register": "registry",
     "tag": "core.tag",
     "uncached": "read.options",

@@ -16,12 +16,12 @@ class BackendError(CachePatternsError):
     """
 
 
-class UnstorableValue(CachePatternsError):  # noqa: N818 - says what it is
+class UnstorableValue(CachePatternsError):
     """A result holds a value that would not come back from the cache as it went in.
 
     Counted as ``unstorable``; the result is served from the database every time.
     """
 
 
-class CorruptEntry(CachePatternsError):  # noqa: N818 - says what it is
+class CorruptEntry(CachePatternsError):
     """A cached entry could not be decoded; it is treated as a miss and counted."""

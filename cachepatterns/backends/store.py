@@ -21,18 +21,20 @@ from django.utils.module_loading import import_string
 from cachepatterns.backends.base import Backend, Item
 from cachepatterns.backends.locmem import LocMemBackend
 from cachepatterns.conf import config
+from cachepatterns.core.key import coarsest
 from cachepatterns.exceptions import BackendError, ConfigurationError
 from cachepatterns.observe import BurstLog, ErrorEvent, emit
 
 R = TypeVar("R")
 
+_OWED_MAX = 10_000
 _OPENING = frozenset({"timeout", "connection", "auth"})
 """Failures after which asking again at once would only cost every caller a wait."""
 
 log = BurstLog()
 
 
-class BreakerOpen(BackendError):  # noqa: N818 - says what it is
+class BreakerOpen(BackendError):
     """The cache failed a moment ago and is left alone; the database is asked."""
 
     kind = "breaker open"
@@ -97,6 +99,9 @@ class Store:
         except BackendError:
             with self._lock:
                 self._undelivered.update(wanted)
+                if len(self._undelivered) > _OWED_MAX:
+                    # Fewer and coarser: what rests on a row's tag rests on its model's too.
+                    self._undelivered = {coarsest(key): None for key in self._undelivered}
             return False
         with self._lock:
             for key in wanted:

@@ -28,6 +28,15 @@ def tag_key(prefix: str, tag: str) -> str:
     return f"{prefix}:{TAG}:{tag}"
 
 
+def coarsest(tag_key: str) -> str:
+    """The key of the tag that everything under this one rests on too.
+
+    The model tag for a row or field tag, the family for a named tag.
+    """
+    head, mark, rest = tag_key.partition(f":{TAG}:")
+    return head + mark + rest.partition(":")[0]
+
+
 def stats_key(prefix: str, name: str) -> str:
     """A key of the fleet-wide statistics."""
     return f"{prefix}:{STATS}:{name}"

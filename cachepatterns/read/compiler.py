@@ -45,7 +45,7 @@ def cached_compiler(base: type[SQLCompiler]) -> type[SQLCompiler]:
     return type(f"Cached{base.__name__}", (CachedCompilerMixin, base), {})
 
 
-class CachedCompilerMixin(_Base):  # type: ignore[misc]
+class CachedCompilerMixin(_Base):
     """Puts the cache before `execute_sql`; see the module's docstring."""
 
     _compiled: Compiled | None = None

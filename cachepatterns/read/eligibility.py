@@ -7,6 +7,7 @@ and shown, never a guess.
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -15,6 +16,7 @@ from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.options import ReadOptions, is_uncached
 from cachepatterns.transactions import in_manual_mode, is_customised, pending_writes
 
+_defaults: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 SUPPORTED_VENDORS = frozenset({"postgresql", "sqlite", "mysql"})
 
 
@@ -61,11 +63,24 @@ def _reads_committed(connection: BaseDatabaseWrapper) -> bool:
     """Whether each statement of a transaction sees what was committed before it."""
     conn: Any = connection
     if connection.vendor == "postgresql":
-        level = getattr(conn, "isolation_level", None)
-        return level is None or int(level) <= 2  # READ COMMITTED and, the same, UNCOMMITTED
+        return _postgres_default(connection.connection) in {"read committed", "read uncommitted"}
     if connection.vendor == "mysql":
         return getattr(conn, "isolation_level", None) == "read committed"
     return False
+
+
+def _postgres_default(driver: Any) -> str:
+    """The isolation that the server gives this connection's transactions, asked once.
+
+    Django's option, the role and the server's configuration all have a say in it. What
+    single transactions ask for (``SET TRANSACTION``) the execute wrapper sees.
+    """
+    known: str | None = _defaults.get(driver)
+    if known is None:
+        with driver.cursor() as cursor:
+            row = cursor.execute("SHOW transaction_isolation").fetchone()
+        known = _defaults[driver] = str(row[0])
+    return known
 
 
 def why_not_this(query: Any, options: ReadOptions) -> str:

@@ -71,7 +71,7 @@ def tracked_compiler(base: type[SQLUpdateCompiler]) -> type[SQLUpdateCompiler]:
     return type(f"Tracked{base.__name__}", (TrackedUpdateMixin, base), {})
 
 
-class TrackedUpdateMixin(_Base):  # type: ignore[misc]
+class TrackedUpdateMixin(_Base):
     """Appends ``RETURNING old.…, new.…`` where the database can, and records the rows."""
 
     def execute_sql(self, result_type: Any) -> Any:

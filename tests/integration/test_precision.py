@@ -44,7 +44,7 @@ def test_a_row_that_moves_invalidates_the_lists_of_both_categories_but_no_third(
 
 def test_old_values_are_the_databases_and_not_the_instances(goods):
     """Another writer moved the row since this instance was loaded."""
-    a, b, items = goods
+    _, b, items = goods
     c = Category.objects.create(name="c", slug="c")
     stale = Item.objects.uncached().get(pk=items[0].pk)
     Item.objects.filter(pk=stale.pk).update(category=b)
