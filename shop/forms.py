@@ -1,8 +1,10 @@
 """What visitors may fill in."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 from django import forms
+from django.forms.models import ModelChoiceIterator
 
 from shop import queries
 from shop.models import Profile
@@ -41,8 +43,19 @@ class QuantityForm(forms.Form):
     quantity = forms.IntegerField(min_value=0, max_value=MAX_QUANTITY)
 
 
+class PlainRows(ModelChoiceIterator):
+    """Choices by an ordinary query: Django's own opens a cursor, which no cache can answer."""
+
+    def __iter__(self) -> Iterator[tuple[object, str]]:
+        if self.field.empty_label is not None:
+            yield ("", self.field.empty_label)
+        yield from (self.choice(row) for row in self.queryset.all())
+
+
 class CountryChoice(forms.ModelChoiceField):
     """The countries we deliver to, from where the pages read theirs."""
+
+    iterator = PlainRows
 
     def __init__(self, *, required: bool = True) -> None:
         super().__init__(queries.countries(), required=required, empty_label="Choose a country")

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from shop import carts, queries
 from shop.checkout import Delivery, EmptyCart, OutOfStock, place_order, price_now
-from shop.context import cart_lines
+from shop.context import cart_lines, catalog
 from shop.forms import CheckoutForm, QuantityForm
 from shop.models import Product, Profile
 
@@ -16,7 +16,8 @@ from shop.models import Product, Profile
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
     items = cart_lines(request)
-    return render(request, "shop/cart.html", {"items": items, "totals": price_now(items, None)})
+    totals = price_now(items, None, catalog(request).categories)
+    return render(request, "shop/cart.html", {"items": items, "totals": totals})
 
 
 @require_POST
@@ -62,10 +63,11 @@ def checkout(request: HttpRequest) -> HttpResponse:
     for item in items:
         item.product = fresh.get(item.product_id, item.product)
     country = form.cleaned_data.get("country") if form.is_bound and form.is_valid() else None
+    country = country or form.initial.get("country")
     context = {
         "form": form,
         "items": items,
-        "totals": price_now(items, country or form.initial.get("country")),
+        "totals": price_now(items, country, catalog(request).categories),
     }
     return render(request, "shop/checkout.html", context)
 
