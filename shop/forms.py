@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from django import forms
-from django.forms.models import ModelChoiceIterator
+from django.forms.models import ModelChoiceIterator, ModelChoiceIteratorValue
 
 from shop import queries
 from shop.models import Profile
@@ -46,9 +46,9 @@ class QuantityForm(forms.Form):
 class PlainRows(ModelChoiceIterator):
     """Choices by an ordinary query: Django's own opens a cursor, which no cache can answer."""
 
-    def __iter__(self) -> Iterator[tuple[object, str]]:
+    def __iter__(self) -> Iterator[tuple[ModelChoiceIteratorValue | str, str]]:
         if self.field.empty_label is not None:
-            yield ("", self.field.empty_label)
+            yield ("", str(self.field.empty_label))
         yield from (self.choice(row) for row in self.queryset.all())
 
 

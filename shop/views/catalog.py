@@ -69,8 +69,10 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
         "product": found,
         "path": catalog(request).path(found.category_id),
         "reviews": list(queries.reviews(found)),
-        "ratings": [(stars, counts.get(stars, 0)) for stars in range(5, 0, -1)],
-        "rating_total": total,
+        "ratings": [
+            (stars, given := counts.get(stars, 0), 100 * given // total if total else 0)
+            for stars in range(5, 0, -1)
+        ],
         "related": list(queries.related(found)),
         "recommendations": list(queries.recommendations()),
     }
