@@ -17,8 +17,11 @@ class CachePatternsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from cachepatterns import receivers, sqlwatch
+        from cachepatterns import checks, observe, receivers, sqlwatch
+        from cachepatterns.stats.recorder import recorder
 
+        checks.connect()
+        observe.subscribe(recorder)
         connection_created.connect(sqlwatch.install, dispatch_uid="cachepatterns.sqlwatch")
         for connection in connections.all(initialized_only=True):
             if connection.connection is not None:

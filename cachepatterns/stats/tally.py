@@ -1,0 +1,140 @@
+"""What one process has counted since its last flush.
+
+Not thread-safe: the recorder fills one under its lock. What is kept is bounded, however
+many patterns, reasons and sources a project has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from cachepatterns.core import outcome
+from cachepatterns.observe import ErrorEvent, Event, InvalidationEvent, ReadEvent
+from cachepatterns.stats import fields
+from cachepatterns.stats.fields import field
+from cachepatterns.stats.histogram import MICROSECONDS, bucket_of
+
+MAX_PATTERNS = 300
+"""Patterns of all models that are told apart; further ones are counted as ``other``."""
+MAX_WORDS = 300
+"""Reasons, sources and kinds of error that are told apart."""
+OTHER = "other"
+
+_LOADED = frozenset({outcome.MISS, outcome.ERROR})
+
+
+class Reads:
+    """The reads of one pattern that ended one way."""
+
+    __slots__ = ("count", "load_seconds", "seconds", "surplus")
+
+    def __init__(self) -> None:
+        self.count = self.surplus = 0
+        self.seconds = self.load_seconds = 0.0
+
+
+class Tally:
+    """Sums of events, and how they are written."""
+
+    def __init__(self) -> None:
+        self.reads: dict[tuple[str, str, str], Reads] = {}
+        self.latency: Counter[tuple[str, str, str, int]] = Counter()
+        self.words: Counter[tuple[str, str, str, str]] = Counter()
+        self._patterns: set[tuple[str, str]] = set()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.__init__()  # type: ignore[misc]
+
+    def __bool__(self) -> bool:
+        return bool(self.reads or self.words)
+
+    def add(self, event: Event) -> None:
+        """Count one event."""
+        if type(event) is ReadEvent:
+            self._read(event)
+        elif type(event) is InvalidationEvent:
+            self._invalidation(event)
+        elif type(event) is ErrorEvent:
+            self._word(fields.ERRORS, event.operation, last=event.kind)
+
+    def _read(self, event: ReadEvent) -> None:
+        label, pattern, how = event.label, event.pattern, event.outcome
+        known = self.reads.get((label, pattern, how))
+        if known is None:
+            pattern = self._capped(label, pattern)
+            known = self.reads.setdefault((label, pattern, how), Reads())
+        known.count += event.count
+        if event.count != 1:
+            known.surplus += event.count - 1
+        known.seconds += event.seconds
+        if how == outcome.HIT:
+            self.latency[fields.HIT_LATENCY, label, pattern, bucket_of(event.seconds)] += 1
+        elif how in _LOADED:
+            known.load_seconds += event.load_seconds
+            latency = bucket_of(event.load_seconds)
+            self.latency[fields.LOAD_LATENCY, label, pattern, latency] += 1
+            if event.stored_bytes:
+                self._word(fields.STORED_BYTES, label, pattern, by=event.stored_bytes)
+                self._word(fields.STORED_ENTRIES, label, pattern)
+            if event.reason:
+                self._word(fields.UNSTORED, label, pattern, event.reason, event.count)
+        elif how == outcome.BYPASS:
+            self._word(fields.BYPASSED, label, pattern, event.reason, event.count)
+
+    def _invalidation(self, event: InvalidationEvent) -> None:
+        self._word(fields.EVENTS)
+        for label in event.labels:
+            self._word(fields.INVALIDATIONS, label, last=event.source)
+            self._word(fields.TAGS, label, by=sum(t.startswith(f"{label}@") for t in event.tags))
+            if event.coarse:
+                self._word(fields.COARSE, label)
+            if not event.delivered:
+                self._word(fields.FAILED, label)
+
+    def _word(
+        self, kind: str, label: str = "", pattern: str = "", last: str = "", by: int = 1
+    ) -> None:
+        name = (kind, label, pattern, last)
+        if last and name not in self.words and len(self.words) >= MAX_WORDS:
+            name = (kind, label, pattern, OTHER)
+        self.words[name] += by
+
+    def _capped(self, label: str, pattern: str) -> str:
+        if (label, pattern) not in self._patterns:
+            if len(self._patterns) >= MAX_PATTERNS:
+                return OTHER
+            self._patterns.add((label, pattern))
+        return pattern
+
+    def merge(self, other: Tally) -> None:
+        """Take over what another tally has counted."""
+        for (label, pattern, how), theirs in other.reads.items():
+            ours = self.reads.setdefault((label, self._capped(label, pattern), how), Reads())
+            ours.count += theirs.count
+            ours.surplus += theirs.surplus
+            ours.seconds += theirs.seconds
+            ours.load_seconds += theirs.load_seconds
+        self.latency.update(other.latency)
+        self.words.update(other.words)
+
+    def written(self) -> dict[str, int]:
+        """The tally as the fields of a counter hash."""
+        found = {name: amount for name, amount in self._numbers() if amount}
+        for (kind, label, pattern, bucket), amount in self.latency.items():
+            found[field(kind, label, pattern, str(bucket))] = amount
+        for name, amount in self.words.items():
+            found[field(*name)] = amount
+        return found
+
+    def _numbers(self) -> Iterator[tuple[str, int]]:
+        for (label, pattern, how), reads in self.reads.items():
+            yield field(fields.READS, label, pattern, how), reads.count
+            yield field(fields.SURPLUS, label, pattern, how), reads.surplus
+            yield field(fields.MICROSECONDS, label, pattern, how), _micro(reads.seconds)
+            yield field(fields.LOAD_MICROSECONDS, label, pattern, how), _micro(reads.load_seconds)
+
+
+def _micro(seconds: float) -> int:
+    return round(seconds * MICROSECONDS)
