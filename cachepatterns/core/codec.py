@@ -3,7 +3,8 @@
 A result is a list of rows, a row a tuple of what the database driver returned. The
 types of its columns are written down as a *signature* (one letter a type, ``?`` for
 NULL, columns parted by ``,``), from which a typed `msgspec` decoder is built: what
-comes back has the very types that went in, or is refused.
+comes back has the very types that went in, or is refused. A column may mix the types
+that msgpack itself tells apart: SQLite keeps the prices 5.00 and 5.25 as 5 and 5.25.
 
 `encode_rows` decodes what it has encoded and compares; whatever would come back
 otherwise (integers beyond 64 bits, datetimes with a zone other than UTC, NaN Decimals
@@ -16,7 +17,8 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import or_
 from typing import Any, Final
 
 import msgspec
@@ -40,13 +42,15 @@ LETTERS: Final[dict[type, str]] = {
 }
 _TYPES: Final = {letter: kind for kind, letter in LETTERS.items()}
 _LIST_OPEN, _LIST_CLOSE = "[", "]"
+_TOLD_APART: Final = frozenset({bool, int, float, str})
+"""The types that may stand in one column: on the wire no two of them look alike."""
 _encoder = msgspec.msgpack.Encoder(decimal_format="string", uuid_format="canonical")
 
 
 def encode_rows(rows: Sequence[Sequence[Any]]) -> tuple[str, bytes]:
     """``(signature, body)`` of `rows`; raises `UnstorableValue` naming what can't be kept."""
-    signature = _signature(rows)
     try:
+        signature = _signature(rows)
         body = _encoder.encode(rows)
         back = decode_rows(signature, body)
     except (TypeError, ValueError, OverflowError, CorruptEntry) as error:
@@ -75,11 +79,13 @@ def _column(values: Sequence[Any]) -> str:
     kinds = set(map(type, values))
     nullable = type(None) in kinds
     kinds.discard(type(None))
-    if len(kinds) > 1:
-        raise UnstorableValue(f"a column mixes the types {sorted(k.__name__ for k in kinds)}")
     mark = "?" if nullable else ""
     if not kinds:
         return "?"
+    if len(kinds) > 1:
+        if not kinds <= _TOLD_APART:
+            raise UnstorableValue(f"a column mixes the types {sorted(map(repr, kinds))}")
+        return mark + "".join(sorted(LETTERS[kind] for kind in kinds))
     kind = kinds.pop()
     if kind is list:
         items = [item for value in values if value is not None for item in value]
@@ -109,5 +115,5 @@ def _type(column: str) -> Any:
             raise ValueError(f"bad signature {column!r}")
         kind = list[_type(column[1:-1])]  # type: ignore[misc]
     else:
-        kind = _TYPES[column]
+        kind = reduce(or_, (_TYPES[letter] for letter in column))
     return kind | None if nullable else kind

@@ -6,9 +6,13 @@ of a model unable to read each other's rows; SQL parameters enter only as a dige
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import json
+import uuid
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 ROW, QUERY, TAG, STATS = "row", "q", "tag", "stats"
 
@@ -43,24 +47,64 @@ def stats_key(prefix: str, name: str) -> str:
 
 
 def query_digest(sql: str, params: Sequence[Any], *more: str) -> str:
-    """A digest of a statement and its parameters, types included: 1, "1" and True differ."""
+    """A digest of a statement and its parameters, types included: 1, "1" and True differ.
+
+    Raises `TypeError` for a parameter that is not `is_keyable`.
+    """
     digest = blake2b(digest_size=16)
     digest.update(sql.encode("utf-8", "surrogatepass"))
     for value in params:
-        kind = type(value)
-        text = f"\x00{kind.__module__}.{kind.__qualname__}\x01{value!r}"
-        digest.update(text.encode("utf-8", "surrogatepass"))
+        digest.update(f"\x00{_spelled(value)}".encode("utf-8", "surrogatepass"))
     for text in more:
         digest.update(b"\x02" + text.encode())
     return digest.hexdigest()
 
 
 def is_keyable(value: Any) -> bool:
-    """Whether two parameters with equal type and ``repr`` are the same to the database.
+    """Whether a parameter has a spelling that tells it from every other one."""
+    try:
+        _spelled(value)
+    except TypeError:
+        return False
+    return True
 
-    Objects with the default ``repr`` (an address) have no stable identity.
+
+_SCALARS: Final[tuple[type, ...]] = (
+    int,
+    str,
+    float,
+    type(None),
+    decimal.Decimal,
+    uuid.UUID,
+    bytes,
+    datetime.timedelta,
+)
+"""Types whose own ``repr`` says all of a value. No subclass is asked for its: it may
+leave something out."""
+
+
+def _spelled(value: Any) -> str:
+    """A parameter's type and all of its value; raises `TypeError` where that is not known.
+
+    `repr` of whatever comes is not good enough: that of a `memoryview` is an address, and
+    the driver's wrappers of JSON and binary values cut theirs short.
     """
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}\x01"
+    for scalar in _SCALARS:
+        if isinstance(value, scalar):
+            return name + scalar.__repr__(value)
+    if isinstance(value, (datetime.date, datetime.time)):
+        return name + value.isoformat()
     if isinstance(value, (list, tuple)):
-        return all(map(is_keyable, value))
-    spelling: object = type(value).__repr__
-    return spelling is not object.__repr__
+        # Each item with its length: no item can pretend to be two.
+        items = [_spelled(item) for item in value]
+        return name + "".join(f"{len(item)}:{item}" for item in items)
+    if isinstance(value, (memoryview, bytearray)):
+        return name + bytes(value).hex()
+    if kind.__module__.startswith("psycopg.") and hasattr(value, "obj"):
+        dumps = getattr(value, "dumps", None)
+        if kind.__name__ in {"Json", "Jsonb"}:
+            return name + str((dumps or json.dumps)(value.obj))
+        return name + _spelled(value.obj)
+    raise TypeError(f"no spelling for parameters of type {kind.__qualname__}")
