@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 
+from cachepatterns import uncached
 from shop import queries
 from shop.models import Cart, CartItem, Category, Country, Order, OrderItem, Product, TaxRate
 from shop.pricing import Totals, root_of_each, totals
@@ -55,11 +56,12 @@ def price_now(
 
 
 @transaction.atomic
+@uncached()
 def place_order(cart: Cart, delivery: Delivery, user: User | None) -> Order:
     """Sell what is in the cart.
 
-    Deliberately not cached: the price and the stock that an order is made from are read here,
-    in the transaction and under a lock. What a page showed a second ago may be good enough to
+    Deliberately not cached: all that an order is made from is read here, in the transaction,
+    price and stock under a lock. What a page showed a second ago may be good enough to
     look at, but not to bill. Raises `OutOfStock` or `EmptyCart`, and then nothing has happened.
     """
     items = list(CartItem.objects.filter(cart=cart))

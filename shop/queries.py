@@ -130,8 +130,12 @@ def cart_of_token(token: UUID) -> Cart:
 
 
 def cart_items(cart: Cart) -> QuerySet[CartItem]:
-    """The lines with their products as they are now: a cart holds no price of its own."""
-    return CartItem.objects.filter(cart=cart).select_related("product")
+    """The lines with their products as they are now: a cart holds no price of its own.
+
+    Prefetched, not joined: an entry that joins all products dies with every write to any of
+    them; the lines of this cart and the rows in it die with their own.
+    """
+    return CartItem.objects.filter(cart=cart).prefetch_related("product")
 
 
 def profile(user: User) -> Profile:

@@ -31,6 +31,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    # Above all that reads models, so that its bar accounts for the whole page.
+    "cachepatterns.middleware.CacheBarMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "shop.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -83,6 +85,10 @@ CACHES = {
     "default": {**_redis, "KEY_PREFIX": "shop", "OPTIONS": _redis_options},
     # Apart, so that a purge of the cache logs nobody out.
     "sessions": {**_redis, "KEY_PREFIX": "sessions", "OPTIONS": _redis_options},
+}
+
+CACHEPATTERNS = {
+    "PREFIX": "shop-cp",
 }
 
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from cachepatterns import CachedManager
 from shop.models.catalog import Product
 
 MAX_QUANTITY = 20
@@ -19,7 +20,10 @@ class Cart(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         constraints = (
             models.CheckConstraint(
                 name="cart_has_one_owner",
@@ -41,7 +45,10 @@ class CartItem(models.Model):
     )
     added_at = models.DateTimeField(auto_now_add=True)
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("added_at", "pk")
         constraints = (
             models.UniqueConstraint(fields=["cart", "product"], name="one_line_per_product"),

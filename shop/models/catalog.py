@@ -5,6 +5,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
 
+from cachepatterns import CachedManager
+
 
 class Category(models.Model):
     """A node of the category tree; products hang on its leaves."""
@@ -18,7 +20,10 @@ class Category(models.Model):
     picture = models.CharField(max_length=32, blank=True, help_text="Kind and number: lamp-12")
     position = models.PositiveSmallIntegerField(default=0)
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name_plural = "categories"
         ordering = ("position", "name")
 
@@ -55,7 +60,10 @@ class Product(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("name", "pk")
         indexes = (
             models.Index(fields=["category", "is_active", "price"]),
@@ -95,7 +103,10 @@ class Review(models.Model):
     body = models.TextField()
     created_at = models.DateTimeField()
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("-created_at", "-pk")
         indexes = (models.Index(fields=["product", "-created_at"]),)
 

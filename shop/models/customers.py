@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 
+from cachepatterns import CachedManager
 from shop.models.reference import Country
 
 
@@ -20,6 +21,11 @@ class Profile(models.Model):
         Country, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     newsletter = models.BooleanField("Send me the newsletter", default=False)
+
+    objects = CachedManager()
+
+    class Meta:
+        base_manager_name = "objects"
 
     def __str__(self) -> str:
         return f"Profile {self.pk}"

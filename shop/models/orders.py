@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
+from cachepatterns import CachedManager
 from shop.models.catalog import Product
 from shop.models.reference import Country
 
@@ -32,7 +33,10 @@ class Order(models.Model):
     total = models.DecimalField(max_digits=12, decimal_places=2)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("-created_at", "-pk")
         indexes = (models.Index(fields=["user", "-created_at"]),)
 
@@ -52,7 +56,10 @@ class OrderItem(models.Model):
     unit_price = models.DecimalField(max_digits=10, decimal_places=2)
     quantity = models.PositiveSmallIntegerField()
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("pk",)
 
     def __str__(self) -> str:

@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from cachepatterns import CachedManager
+
 
 class Country(models.Model):
     """A country the shop delivers to."""
@@ -10,7 +12,10 @@ class Country(models.Model):
     name = models.CharField(max_length=60)
     ships = models.BooleanField(default=True)
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name_plural = "countries"
         ordering = ("name",)
 
@@ -24,7 +29,10 @@ class TaxRate(models.Model):
     country = models.OneToOneField(Country, on_delete=models.CASCADE, related_name="tax_rate")
     percent = models.DecimalField(max_digits=4, decimal_places=2)
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("country",)
 
     def __str__(self) -> str:
@@ -38,7 +46,10 @@ class FeatureFlag(models.Model):
     enabled = models.BooleanField(default=False)
     note = models.CharField(max_length=200, blank=True)
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("name",)
 
     def __str__(self) -> str:
@@ -56,7 +67,10 @@ class PricingRule(models.Model):
     percent_off = models.DecimalField(max_digits=4, decimal_places=2)
     is_active = models.BooleanField(default=True)
 
+    objects = CachedManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("pk",)
 
     def __str__(self) -> str:

@@ -59,7 +59,7 @@ def checkout(request: HttpRequest) -> HttpResponse:
             return redirect(order)
         return redirect("shop:cart")
     # Deliberately not from the cache: these amounts are about to be paid.
-    fresh = Product.objects.in_bulk([item.product_id for item in items])
+    fresh = Product.objects.uncached().in_bulk([item.product_id for item in items])
     for item in items:
         item.product = fresh.get(item.product_id, item.product)
     country = form.cleaned_data.get("country") if form.is_bound and form.is_valid() else None

@@ -1,0 +1,102 @@
+"""How fresh each of the shop's models must be, and what is not cached on purpose.
+
+Whatever the tier, a write invalidates what it touched at once; the TTL is the safety net
+below, and gives memory back.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import QuerySet
+
+from cachepatterns import ModelPolicy, register
+from shop import queries
+from shop.models import (
+    Cart,
+    CartItem,
+    Category,
+    Country,
+    FeatureFlag,
+    Order,
+    OrderItem,
+    PricingRule,
+    Product,
+    Profile,
+    Review,
+    TaxRate,
+)
+
+
+@register(Category)
+class CategoryPolicy(ModelPolicy):
+    """On every page, changed by staff a few times a year."""
+
+    tier = "static"
+
+    def warm(self) -> Iterable[QuerySet[Any]]:
+        yield queries.categories()
+
+
+@register(Country, TaxRate)
+class ReferencePolicy(ModelPolicy):
+    """Looked up, hardly ever changed."""
+
+    tier = "static"
+
+    def warm(self) -> Iterable[QuerySet[Any]]:
+        yield queries.countries()
+
+
+@register(FeatureFlag)
+class FlagPolicy(ModelPolicy):
+    """A small table that decides what pages show."""
+
+    tier = "semi_static"
+
+    def warm(self) -> Iterable[QuerySet[Any]]:
+        yield queries.flags()
+
+
+@register(PricingRule)
+class RulePolicy(ModelPolicy):
+    """A small table that decides what a cart costs."""
+
+    tier = "semi_static"
+
+    def warm(self) -> Iterable[QuerySet[Any]]:
+        yield queries.pricing_rules()
+
+
+@register(Product)
+class ProductPolicy(ModelPolicy):
+    """The price is here: a page must show the new one on its very next request."""
+
+    tier = "semi_static"
+
+    def warm(self) -> Iterable[QuerySet[Any]]:
+        yield queries.featured()
+        yield queries.newest()
+        yield queries.reduced()
+        for category in queries.categories():
+            yield queries.in_categories([category]).order_by(*queries.SORTS["popular"])[:24]
+
+
+@register(Review)
+class ReviewPolicy(ModelPolicy):
+    """Written all day; a page may be asked for often within a minute."""
+
+    tier = "volatile"
+
+
+@register(Cart, CartItem, Profile)
+class OwnPolicy(ModelPolicy):
+    """One customer's: worth keeping as long as the visit lasts, and exact like all else."""
+
+    tier = "session"
+
+
+@register(Order, OrderItem)
+class OrderPolicy(ModelPolicy):
+    """Never cached: written once, looked at about once, and people act on its amounts."""
+
+    tier = "never"
