@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from shop.seed import seed
@@ -37,6 +38,8 @@ def browser(monkeypatch) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+        # Django keeps connections apart for code inside of a loop: these are out of reach soon.
+        connections.close_all()
 
 
 @pytest.fixture
