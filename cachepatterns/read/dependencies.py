@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.expressions import Col
+from django.db.models.expressions import Col, ColPairs
 from django.db.models.lookups import Exact, In
 from django.db.models.sql.where import AND, WhereNode
 
@@ -130,10 +130,12 @@ def _exact(
             yield from _exact(child, policy, base_alias)
             continue
         lhs = getattr(child, "lhs", None)
-        if type(lhs) is not Col or lhs.alias != base_alias:
+        pairs = type(lhs) is ColPairs and len(lhs.targets) == 1
+        if not pairs and type(lhs) is not Col:
             continue
-        narrowing = policy.by_attname.get(lhs.target.attname)
-        if narrowing is None or narrowing.field is not lhs.target:
+        target = lhs.targets[0] if pairs else lhs.target
+        narrowing = policy.by_attname.get(target.attname)
+        if lhs.alias != base_alias or narrowing is None or narrowing.field is not target:
             continue
         lookup: Any = child
         if lookup.bilateral_transforms:
@@ -142,6 +144,7 @@ def _exact(
             if not isinstance(lookup.rhs, (list, tuple)):
                 yield narrowing, [lookup.rhs]
         elif isinstance(lookup, In) and lookup.rhs_is_direct_value():
-            values = list(lookup.rhs)
+            # Prefetches of some Django versions ask for tuples of one column.
+            values = [value[0] for value in lookup.rhs] if pairs else list(lookup.rhs)
             if 0 < len(values) <= MAX_VALUES and None not in values:
                 yield narrowing, values

@@ -140,3 +140,22 @@ def test_a_write_that_nobody_can_tell_invalidates_the_whole_family(goods, db_cur
     list(cached(query, tags=[tag("catalog", a.pk)]))
     db_cursor.execute("UPDATE app_item SET price = price + 1")
     assert outcome_of(lambda: list(cached(query, tags=[tag("catalog", a.pk)]))) == "miss"
+
+
+def test_a_prefetch_of_foreign_keys_rests_on_the_rows_it_fetched(goods):
+    a, b, items = goods
+
+    def names():
+        found = Item.objects.filter(pk=items[0].pk).prefetch_related("category")
+        return [item.category.name for item in found]
+
+    names()
+    with seen() as found:
+        names()
+    assert found.outcomes == ["hit", "hit"]
+    Category.objects.filter(pk=b.pk).update(name="other")
+    with seen() as found:
+        names()
+    assert found.outcomes == ["hit", "hit"]
+    Category.objects.filter(pk=a.pk).update(name="new")
+    assert names() == ["new"]
