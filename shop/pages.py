@@ -25,24 +25,27 @@ class Page:
 PRODUCT = "/product/{product}/"
 
 PAGES: tuple[Page, ...] = (
-    Page(path="/"),
-    Page(path="/categories/"),
-    Page(path="/category/living-room/"),
-    Page(path="/category/armchairs/"),
-    Page(path="/category/armchairs/?sort=price&low=20&high=200&stock=on&page=2"),
-    Page(path=PRODUCT),
-    Page(path="/search/?q=chair"),
-    Page(path="/cart/"),
-    Page(path="/login/"),
-    Page(path="/", visitor="customer"),
-    Page(path=PRODUCT, visitor="customer"),
-    Page(path="/cart/", visitor="customer"),
-    Page(path="/checkout/", visitor="customer"),
-    Page(path="/order/ADA0000001/", visitor="customer"),
-    Page(path="/profile/", visitor="customer"),
-    Page(path="/admin/", visitor="staff"),
-    Page(path="/admin/shop/product/", visitor="staff"),
-    Page(path="/picture/lamp/12.svg"),
+    Page(path="/", cached=True, sql=0),
+    Page(path="/categories/", cached=True, sql=0),
+    Page(path="/category/living-room/", cached=True, sql=0),
+    Page(path="/category/armchairs/", cached=True, sql=0),
+    Page(
+        path="/category/armchairs/?sort=price&low=20&high=200&stock=on&page=2", cached=True, sql=0
+    ),
+    Page(path=PRODUCT, cached=True, sql=1),  # the recommendations, random on purpose
+    Page(path="/search/?q=chair", cached=True, sql=0),
+    Page(path="/cart/", cached=True, sql=0),
+    Page(path="/login/", cached=True, sql=0),
+    # From here on one statement more: who is logged in is asked of the database each time.
+    Page(path="/", visitor="customer", cached=True, sql=1),
+    Page(path=PRODUCT, visitor="customer", cached=True, sql=2),
+    Page(path="/cart/", visitor="customer", cached=True, sql=1),
+    Page(path="/checkout/", visitor="customer", cached=True, sql=2),  # and today's prices
+    Page(path="/order/ADA0000001/", visitor="customer", cached=True, sql=3),  # order, its lines
+    Page(path="/profile/", visitor="customer", cached=True, sql=2),  # and the orders
+    Page(path="/admin/", visitor="staff", sql=2),
+    Page(path="/admin/shop/product/", visitor="staff", cached=True, sql=1),
+    Page(path="/picture/lamp/12.svg", sql=0),
     Page(path="/static/shop/shop.css"),
-    Page(path="/metrics"),
+    Page(path="/metrics", sql=0),
 )
