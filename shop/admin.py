@@ -1,6 +1,10 @@
 """The staff's side, in the ordinary Django admin."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from shop.models import (
     Cart,
@@ -33,6 +37,10 @@ class ProductAdmin(admin.ModelAdmin):
     readonly_fields = ("rating", "review_count", "view_count", "created_at", "updated_at")
     autocomplete_fields = ("category",)
     save_on_top = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Deliberately not cached: who edits a row starts from what the database holds."""
+        return super().get_queryset(request).uncached()
 
 
 @admin.register(Category)
