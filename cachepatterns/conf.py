@@ -31,6 +31,12 @@ class Config:
     """Policies for models whose code you do not own: ``{"auth.Group": {"tier": "static"}}``."""
     JITTER: float = 0.1
     """TTLs are shortened by up to this share, so that entries do not expire together."""
+    FENCE_SECONDS: float = 5.0
+    """How long a writer's registration lives unless it is renewed. The database must end a
+    transaction sooner (``transaction_timeout``) for strictness to survive a paused writer."""
+    ON_REDIS_ERROR: str = "database"
+    """What a strict write does that can not register: ``"database"`` (it proceeds) or
+    ``"refuse"`` (it raises `WriteRefused` and is rolled back)."""
     MAX_VALUE_BYTES: int = 1_000_000
     """Larger results are not stored, and counted as ``too large``."""
     FLIGHT_TIMEOUT: float = 5.0

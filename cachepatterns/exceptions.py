@@ -16,6 +16,12 @@ class BackendError(CachePatternsError):
     """
 
 
+class WriteRefused(CachePatternsError):
+    """Redis can not be reached, so readers can not be kept from the old value; the write is
+    rolled back. Try again, or set ``ON_REDIS_ERROR = "database"`` to let writes proceed.
+    """
+
+
 class UnstorableValue(CachePatternsError):
     """A result holds a value that would not come back from the cache as it went in.
 

@@ -38,6 +38,9 @@ class ModelPolicy:
     """Replaces the default ones altogether."""
     version: ClassVar[int] = 1
     """Raise it to make all entries of the model unreachable at once."""
+    consistency: ClassVar[str] = "strict"
+    """``"strict"``: no read that starts after a commit sees an older value, whatever crashes.
+    ``"eventual"`` saves one round trip a write: the same from the moment the write returns."""
     databases: ClassVar[Sequence[str]] = ("default",)
     """The database aliases whose rows are cached. Never name a replica here."""
 
@@ -80,6 +83,10 @@ class ResolvedPolicy:
     origin: str
     """Where it was declared, for people: ``shop.caching.ProductPolicy``."""
     by_attname: dict[str, Narrowing] = field(default_factory=dict)
+
+    @property
+    def is_strict(self) -> bool:
+        return self.policy.consistency != "eventual"
 
     @property
     def has_rules(self) -> bool:

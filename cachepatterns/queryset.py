@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.query import ModelIterable
 
 from cachepatterns.core import outcome
+from cachepatterns.core.tag import standing_tags
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.query import CachedQuery, as_cached
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
@@ -61,7 +62,7 @@ class CachedQuerySetMixin:
             raise ValueError(f"No tier {tier!r}; there are {', '.join(sorted(tiers()))}.")
         if ttl is not None and ttl <= 0:
             raise ValueError(f"ttl must be positive seconds, not {ttl!r}.")
-        standing = {t for given in tags for t in (given.partition(":")[0], given)}
+        standing = {t for given in tags for t in standing_tags(given)}
         return self._with_options(enabled=True, tier=tier, ttl=ttl, tags=tuple(sorted(standing)))
 
     def _with_options(self, **changes: Any) -> Any:

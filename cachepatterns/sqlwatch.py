@@ -13,14 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.core.sqltext import Kind, Statement, statement
-from cachepatterns.observe import BurstLog
+from cachepatterns.core.tag import ALL_NAMED
+from cachepatterns.observe import BurstLog, InvalidationEvent
 from cachepatterns.registry import site
-from cachepatterns.transactions import is_announced, mark_customised
-from cachepatterns.write.coarse import cascades, record_coarse
-from cachepatterns.write.dispatch import mark_written
+from cachepatterns.transactions import in_transaction, is_announced, mark_customised
+from cachepatterns.write.coarse import cascades, coarse_event
+from cachepatterns.write.dispatch import mark_written, record, statement_fence
 
 log = BurstLog()
 
@@ -49,15 +51,34 @@ def watch(
         return execute(sql, params, many, context)
     if is_announced(connection, found.verb, found.target):
         return execute(sql, params, many, context)
-    try:
+    event = _event(connection, None if found.kind is Kind.UNKNOWN else found)
+    if event is None:
         return execute(sql, params, many, context)
-    finally:
-        # Also after an error: whether an autocommit statement took effect before its
-        # connection died is not known here.
+    with statement_fence(connection, _closing(event)) as fence:
         try:
-            record_coarse(connection, None if found.kind is Kind.UNKNOWN else found)
+            answer = execute(sql, params, many, context)
+        except (OperationalError, InterfaceError):
+            if in_transaction(connection):
+                record(connection, event)
+            raise  # in autocommit the outcome is not known: the registration expires
         except Exception:
-            log.log("cachepatterns could not account for a write", exc_info=True)
+            record(connection, event, fence)  # what a batch had written before it failed
+            raise
+        record(connection, event, fence)
+        return answer
+
+
+def _event(connection: BaseDatabaseWrapper, found: Statement | None) -> InvalidationEvent | None:
+    try:
+        return coarse_event(connection, found)
+    except Exception:
+        log.log("cachepatterns could not account for a write", exc_info=True)
+        return None
+
+
+def _closing(event: InvalidationEvent) -> set[str]:
+    """The model tags, and ``#`` for all named ones."""
+    return {ALL_NAMED if tag.startswith("#") else tag for tag in event.tags}
 
 
 def _concerns_us(found: Statement) -> bool:

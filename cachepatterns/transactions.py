@@ -21,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.observe import InvalidationEvent
 
-Deliver = Callable[[list[InvalidationEvent]], None]
+Deliver = Callable[[list[InvalidationEvent], Any], None]
 
 
 class PendingWrites:
@@ -35,11 +35,14 @@ class PendingWrites:
     def __init__(self, deliver: Deliver) -> None:
         self._deliver = deliver
         self.events: list[InvalidationEvent] = []
+        self.fence: Any = None
+        """The transaction's registration (`write.fence.Fence`); it lives as long as this."""
 
     def __call__(self) -> None:
         events, self.events = self.events, []
+        fence, self.fence = self.fence, None
         if events:
-            self._deliver(events)
+            self._deliver(events, fence)
 
 
 def pending_writes(connection: BaseDatabaseWrapper) -> PendingWrites | None:
@@ -62,7 +65,11 @@ def begin_writes(connection: BaseDatabaseWrapper, deliver: Deliver) -> PendingWr
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:
     """Whether a statement on `connection` now would not commit by itself."""
-    return connection.in_atomic_block or not connection.autocommit
+    if connection.in_atomic_block:
+        return True
+    if connection.connection is None:  # before the first statement connects
+        return not connection.settings_dict["AUTOCOMMIT"]
+    return not connection.autocommit
 
 
 def in_manual_mode(connection: BaseDatabaseWrapper) -> bool:

@@ -3,6 +3,8 @@
 import pytest
 from django.core.cache import caches
 
+from cachepatterns.testing import declare_no_writers
+
 
 @pytest.fixture
 def redis_url(settings) -> str:
@@ -14,3 +16,4 @@ def redis_url(settings) -> str:
 def empty_cache() -> None:
     """Begin with nothing cached: flushes this worker's logical database."""
     caches["default"].client.get_client(write=True).flushdb()
+    declare_no_writers()

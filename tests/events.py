@@ -1,5 +1,6 @@
 """Seeing what the cache did: the events of a block, for assertions."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,6 +47,14 @@ def seen() -> Iterator[Seen]:
         yield found
     finally:
         observe.unsubscribe(found)
+
+
+def eventually(condition, *, within: float = 20.0) -> None:
+    """Wait until `condition()` holds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
 
 
 def outcome_of(read) -> str:

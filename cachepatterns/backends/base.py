@@ -23,6 +23,15 @@ class KeyInfo:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one round trip found. ``is_open`` tells of each guard whether entries under it may
+    be served; ``values`` are those under the keys asked for."""
+
+    is_open: list[bool]
+    values: list[bytes | None]
+
+
 class Backend(ABC):
     """Storage for entries, stamps and counters."""
 
@@ -35,12 +44,57 @@ class Backend(ABC):
         """The values under `keys`, in order, read at one instant; one round trip."""
 
     @abstractmethod
-    def mint(self, keys: Sequence[str], stamps: Sequence[bytes], ttl: float) -> list[bytes | None]:
+    def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
+        """The values under `keys`, and which of the guards are open; one round trip."""
+
+    @abstractmethod
+    def mint(
+        self,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        stamps: Sequence[bytes],
+        *,
+        ttl: float,
+        life: float,
+    ) -> list[bytes] | None:
         """Put each stamp under its key unless one stands there; one round trip.
 
-        Returns what stands under each key afterwards: an existing stamp is adopted, and
-        `None` means that it was bumped meanwhile.
+        Returns what stands under each key afterwards (an existing stamp is adopted), or
+        `None`, having put nothing, where a guard is missing, in quarantine or holds a
+        registration that names one of the keys. `life` is how long a registration lives.
         """
+
+    # -- writers ------------------------------------------------------------------------
+
+    @abstractmethod
+    def fence(
+        self,
+        token: str,
+        guards: Mapping[str, Sequence[str]],
+        *,
+        life: float,
+        renew: bool = False,
+    ) -> None:
+        """Register a writer for `life` seconds in each guard, with the stamps' keys that it
+        is about to outdate; those stamps are deleted.
+
+        A list that begins with ``"*"`` stands for a writer that can not tell yet: nothing is
+        deleted, but the guard is closed; the model tag's key follows, to be bumped should
+        the writer die. Renewing puts back what was lost, and then deletes the stamps too.
+        """
+
+    @abstractmethod
+    def release(
+        self, token: str, guards: Sequence[str], keys: Sequence[str], *, life: float
+    ) -> None:
+        """Delete the stamps under `keys` and take the registration back; idempotent."""
+
+    @abstractmethod
+    def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
+        """Make missing guards (in quarantine, unless it is declared that there are no
+        writers), end quarantines, purge expired registrations and bump what they name."""
+
+    # -- keys -----------------------------------------------------------------------------
 
     @abstractmethod
     def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:

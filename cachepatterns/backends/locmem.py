@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cachepatterns.backends.base import Backend, Item, KeyInfo
+from cachepatterns.backends.base import Backend, Item, KeyInfo, Reading
+from cachepatterns.core.guard import EVERYTHING
 
 
 class LocMemBackend(Backend):
@@ -25,6 +26,7 @@ class LocMemBackend(Backend):
         self._lock = threading.RLock()
         self._values: dict[str, tuple[bytes, float]] = {}
         self._counters: dict[str, tuple[dict[str, int], float]] = {}
+        self._fences: dict[str, dict[str, tuple[float, list[str]]]] = {}
         self._lists: dict[str, tuple[list[bytes], float]] = {}
 
     def _get(self, key: str) -> bytes | None:
@@ -40,13 +42,73 @@ class LocMemBackend(Backend):
         with self._lock:
             return [self._get(key) for key in keys]
 
-    def mint(self, keys: Sequence[str], stamps: Sequence[bytes], ttl: float) -> list[bytes | None]:
+    def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
         with self._lock:
-            deadline = self._clock() + ttl
+            is_open = [
+                all(named[:1] != [EVERYTHING] for _, named in self._fences_of(guard).values())
+                for guard in guards
+            ]
+            return Reading(is_open, [self._get(key) for key in keys])
+
+    def mint(
+        self,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        stamps: Sequence[bytes],
+        *,
+        ttl: float,
+        life: float,
+    ) -> list[bytes] | None:
+        with self._lock:
+            wanted = {EVERYTHING, *keys}
+            for guard in guards:
+                if any(wanted & set(named) for _, named in self._fences_of(guard).values()):
+                    return None
+            deadline, standing = self._clock() + ttl, []
             for key, stamp in zip(keys, stamps, strict=True):
-                if self._get(key) is None:
+                known = self._get(key)
+                if known is None:
                     self._values[key] = (stamp, deadline)
-            return [self._get(key) for key in keys]
+                standing.append(stamp if known is None else known)
+            return standing
+
+    def fence(
+        self,
+        token: str,
+        guards: Mapping[str, Sequence[str]],
+        *,
+        life: float,
+        renew: bool = False,
+    ) -> None:
+        with self._lock:
+            for guard, named in guards.items():
+                fences = self._fences_of(guard)
+                lost = renew and token not in fences
+                fences[token] = (self._clock() + life, list(named))
+                if named[:1] != [EVERYTHING] or lost:
+                    self.delete(named)
+
+    def release(
+        self, token: str, guards: Sequence[str], keys: Sequence[str], *, life: float
+    ) -> None:
+        with self._lock:
+            self.delete(keys)
+            for guard in guards:
+                self._fences_of(guard).pop(token, None)
+
+    def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
+        with self._lock:
+            for guard in guards:
+                self._fences_of(guard)
+
+    def _fences_of(self, guard: str) -> dict[str, tuple[float, list[str]]]:
+        """The live registrations; the bumps that expired ones name are performed."""
+        # Nothing can be lost here but with the process, writers and all: no quarantine.
+        fences = self._fences.setdefault(guard, {})
+        now = self._clock()
+        for token in [t for t, (deadline, _) in fences.items() if deadline <= now]:
+            self.delete(fences.pop(token)[1])
+        return fences
 
     def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ Stamps are always read from the primary: a replica may still hold one that was b
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -13,7 +14,10 @@ import redis
 from django.core.cache import caches
 from django_redis.exceptions import ConnectionInterrupted
 
-from cachepatterns.backends.base import Backend, Item, KeyInfo
+from cachepatterns.backends import scripts
+from cachepatterns.backends.base import Backend, Item, KeyInfo, Reading
+from cachepatterns.backends.incarnation import held_connection
+from cachepatterns.core.guard import is_open
 from cachepatterns.exceptions import BackendError
 
 P = ParamSpec("P")
@@ -79,12 +83,50 @@ class RedisBackend(Backend):
         return self._bytes(self._client().mget(keys))
 
     @_translated
-    def mint(self, keys: Sequence[str], stamps: Sequence[bytes], ttl: float) -> list[bytes | None]:
-        pipe = self._client().pipeline(transaction=False)
-        for key, stamp in zip(keys, stamps, strict=True):
-            pipe.set(key, stamp, nx=True, px=_milliseconds(ttl))
-        pipe.mget(keys)
-        return self._bytes(pipe.execute()[-1])
+    def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
+        with held_connection(self._client()) as (connection, run):
+            connection.send_command("MGET", *guards, *keys)
+            values = self._bytes(connection.read_response())
+        count = len(guards)
+        return Reading([is_open(raw, run) for raw in values[:count]], values[count:])
+
+    @_translated
+    def mint(
+        self,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        stamps: Sequence[bytes],
+        *,
+        ttl: float,
+        life: float,
+    ) -> list[bytes] | None:
+        found: list[bytes] | None = scripts.MINT.run(
+            self._client(), [*guards, *keys], life, len(guards), _milliseconds(ttl), *stamps
+        )
+        return found
+
+    @_translated
+    def fence(
+        self,
+        token: str,
+        guards: Mapping[str, Sequence[str]],
+        *,
+        life: float,
+        renew: bool = False,
+    ) -> None:
+        named = [json.dumps(list(tags)) for tags in guards.values()]
+        mode = "renew" if renew else "new"
+        scripts.FENCE.run(self._client(), list(guards), life, token, *named, mode)
+
+    @_translated
+    def release(
+        self, token: str, guards: Sequence[str], keys: Sequence[str], *, life: float
+    ) -> None:
+        scripts.RELEASE.run(self._client(), guards, life, token, *keys)
+
+    @_translated
+    def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
+        scripts.TEND.run(self._client(), guards, life, "open" if no_writers else "")
 
     @_translated
     def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:

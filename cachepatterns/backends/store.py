@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from cachepatterns.backends.base import Backend, Item
+from cachepatterns.backends.base import Backend, Item, Reading
 from cachepatterns.backends.locmem import LocMemBackend
 from cachepatterns.conf import config
 from cachepatterns.core.key import coarsest
@@ -27,6 +27,7 @@ from cachepatterns.observe import BurstLog, ErrorEvent, emit
 
 R = TypeVar("R")
 
+_TENDING = 0.1
 _OWED_MAX = 10_000
 _OPENING = frozenset({"timeout", "connection", "auth"})
 """Failures after which asking again at once would only cost every caller a wait."""
@@ -49,6 +50,7 @@ class Store:
         self._open_until = 0.0
         self._lock = threading.Lock()
         self._undelivered: dict[str, None] = {}
+        self._tended: dict[str, float] = {}
 
     @property
     def is_open(self) -> bool:
@@ -80,14 +82,52 @@ class Store:
             self.deliver()
         return self.call("read", self.backend.get_many, keys)
 
-    def mint(self, keys: Sequence[str], stamps: Sequence[bytes], ttl: float) -> list[bytes | None]:
-        return self.call("mint", self.backend.mint, keys, stamps, ttl)
+    def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
+        if self._undelivered:
+            self.deliver()
+        return self.call("read", self.backend.read, guards, keys)
+
+    def mint(
+        self, guards: Sequence[str], keys: Sequence[str], stamps: Sequence[bytes], ttl: float
+    ) -> list[bytes] | None:
+        life = config().FENCE_SECONDS
+        return self.call("mint", self.backend.mint, guards, keys, stamps, ttl=ttl, life=life)
+
+    def fence(
+        self, token: str, guards: Mapping[str, Sequence[str]], *, renew: bool = False
+    ) -> None:
+        life = config().FENCE_SECONDS
+        self.call("fence", self.backend.fence, token, guards, life=life, renew=renew)
+
+    def release(self, token: str, guards: Sequence[str], keys: Sequence[str]) -> bool:
+        """Bump and take back a registration. Never raises: what fails is owed, and the
+        registration, which expires by itself, keeps readers away until it is purged."""
+        life = config().FENCE_SECONDS
+        return self._settle(
+            keys, lambda owed: self.backend.release(token, guards, owed, life=life)
+        )
+
+    def tend(self, guards: Sequence[str]) -> None:
+        """Look after guards that are not open, at most `_TENDING` seconds apart for each."""
+        now = self._clock()
+        due = [guard for guard in guards if now - self._tended.get(guard, -1e9) > _TENDING]
+        if due:
+            self._tended.update(dict.fromkeys(due, now))
+            self.call("tend", self.backend.tend, due, life=config().FENCE_SECONDS)
+
+    def declare_no_writers(self, guards: Sequence[str]) -> None:
+        """Open guards at once. Only while nobody writes: see `cachepatterns.testing`."""
+        life = config().FENCE_SECONDS
+        self.call("tend", self.backend.tend, guards, life=life, no_writers=True)
 
     def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
         self.call("store", self.backend.store, items, stamp_keys, stamp_ttl)
 
     def bump(self, keys: Iterable[str]) -> bool:
         """Delete stamps. Never raises: what fails is owed. Returns whether it is done."""
+        return self._settle(keys, self.backend.delete)
+
+    def _settle(self, keys: Iterable[str], bump: Callable[[list[str]], object]) -> bool:
         wanted = dict.fromkeys(keys)
         if self._undelivered:
             with self._lock:
@@ -95,7 +135,7 @@ class Store:
         try:
             # A bump is tried even while the breaker is open: it is worth the wait.
             self._open_until = 0.0
-            self.call("invalidate", self.backend.delete, list(wanted))
+            self.call("invalidate", bump, list(wanted))
         except BackendError:
             with self._lock:
                 self._undelivered.update(wanted)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
-ROW, QUERY, TAG, STATS = "row", "q", "tag", "stats"
+ROW, QUERY, TAG, GUARD, STATS = "row", "q", "tag", "guard", "stats"
 
 
 def row_key(prefix: str, label: str, schema: str, database: str, pk: str) -> str:
@@ -30,6 +30,11 @@ def query_key(prefix: str, label: str, schema: str, database: str, digest: str) 
 def tag_key(prefix: str, tag: str) -> str:
     """The key under which a tag's stamp stands."""
     return f"{prefix}:{TAG}:{tag}"
+
+
+def guard_key(prefix: str, guard: str) -> str:
+    """The key of a model's guard, or of the named tags' (``#``)."""
+    return f"{prefix}:{GUARD}:{guard}"
 
 
 def coarsest(tag_key: str) -> str:

@@ -11,6 +11,7 @@ database share their tags)::
     shop.product@3f2a:*           any-row tag: every write bumps it
     shop.product@3f2a:pk=7        row tag
     shop.product@3f2a:category=5  field tag
+    #                             every named tag: bumped when a writer died before it could tell
     #catalog                      the family of a named tag: bumped when it is not known which
     #catalog:5                    a named tag
 """
@@ -35,6 +36,9 @@ class _Any:
 
 
 ANY: Final = _Any()
+
+ALL_NAMED: Final = "#"
+"""Every entry with a named tag rests on this one too."""
 
 
 def model_tag(label: str, database: str) -> str:
@@ -62,8 +66,14 @@ def named_tags(name: str, *args: object) -> tuple[str, ...]:
     """
     family = f"#{_safe(name)}"
     if not args:
-        return (family,)
-    return (family, f"{family}:{':'.join(_safe(_spell(a)) for a in args)}")
+        return (ALL_NAMED, family)
+    return (ALL_NAMED, family, f"{family}:{':'.join(_safe(_spell(a)) for a in args)}")
+
+
+def standing_tags(tag: str) -> tuple[str, ...]:
+    """The tags an entry carries for a named tag that `tag` has built."""
+    family = tag.partition(":")[0]
+    return (ALL_NAMED, family) if family == tag else (ALL_NAMED, family, tag)
 
 
 def tag(name: str, *args: object) -> str:

@@ -129,7 +129,7 @@ def _exact(
         if isinstance(child, WhereNode):
             yield from _exact(child, policy, base_alias)
             continue
-        lhs = getattr(child, "lhs", None)
+        lhs: Any = getattr(child, "lhs", None)
         pairs = type(lhs) is ColPairs and len(lhs.targets) == 1
         if not pairs and type(lhs) is not Col:
             continue

@@ -1,8 +1,11 @@
 """The whole read, on one page.
 
-1. One round trip fetches the entry and the stamps that stand under its tags.
-2. Valid (every tag still holds the very stamp the entry carries): decode, done.
-3. Otherwise the missing stamps are minted, *before* the database is read.
+1. One round trip fetches the guards, the entry and the stamps that stand under its tags.
+2. A guard that is not open means that a writer may be about to commit: the database answers,
+   and nothing is stored. Valid (every tag still holds the very stamp the entry carries):
+   decode, done.
+3. Otherwise the missing stamps are minted, *before* the database is read. Where a writer has
+   registered for one of the tags none is minted, and nothing is stored.
 4. One caller per process loads; others who hold the same stamps wait for it.
 5. The result is stored with the stamps held before the load. If a write has bumped one
    of them meanwhile, the entry carries a stamp that stands nowhere any more, and can
@@ -21,7 +24,8 @@ from cachepatterns.conf import config
 from cachepatterns.core import codec, outcome
 from cachepatterns.core.codec import Row
 from cachepatterns.core.entry import Entry, is_valid, pack, unpack
-from cachepatterns.core.key import tag_key
+from cachepatterns.core.guard import guard_of
+from cachepatterns.core.key import guard_key, tag_key
 from cachepatterns.core.stamp import new_stamp
 from cachepatterns.core.tier import jittered
 from cachepatterns.exceptions import BackendError, CorruptEntry, UnstorableValue
@@ -51,6 +55,11 @@ class Question:
         prefix = config().PREFIX
         return [tag_key(prefix, tag) for tag in self.tags]
 
+    def guard_keys(self) -> list[str]:
+        """The guards of all its tags, each once."""
+        prefix = config().PREFIX
+        return [guard_key(prefix, name) for name in dict.fromkeys(map(guard_of, self.tags))]
+
 
 def read(question: Question, load: Load) -> list[Row]:
     """The rows that answer `question`, from the cache or by calling `load`."""
@@ -58,16 +67,23 @@ def read(question: Question, load: Load) -> list[Row]:
     stamp_keys = question.stamp_keys()
     try:
         store = current_store()
-        payload, *standing = store.get_many([question.key, *stamp_keys])
+        guards = question.guard_keys()
+        found = store.read(guards, [question.key, *stamp_keys])
+        if not all(found.is_open):
+            store.tend(
+                [g for g, is_open in zip(guards, found.is_open, strict=True) if not is_open]
+            )
+            return _from_database(question, load, started, outcome.MISS, "writer registered")
+        payload, *standing = found.values
         rows = served(payload, standing)
         if rows is not None:
             _count(question, outcome.HIT, started)
             return rows
-        stamps = mint_missing(store, stamp_keys, standing, question.ttl)
+        stamps = mint_missing(store, guards, stamp_keys, standing, question.ttl)
     except BackendError:
         return _from_database(question, load, started, outcome.ERROR, "cache failed")
     if stamps is None:
-        return _from_database(question, load, started, outcome.MISS, "bumped meanwhile")
+        return _from_database(question, load, started, outcome.MISS, "writer registered")
     return _load_once(store, question, stamp_keys, stamps, load, started)
 
 
@@ -84,21 +100,21 @@ def served(payload: bytes | None, standing: Sequence[bytes | None]) -> list[Row]
 
 
 def mint_missing(
-    store: Store, keys: Sequence[str], standing: Sequence[bytes | None], ttl: float
+    store: Store,
+    guards: Sequence[str],
+    keys: Sequence[str],
+    standing: Sequence[bytes | None],
+    ttl: float,
 ) -> list[bytes] | None:
-    """Real stamps for all tags, or `None` if one was bumped between minting and reading."""
-    missing = [key for key, stamp in zip(keys, standing, strict=True) if stamp is None]
-    fresh: dict[str, bytes | None] = {}
-    if missing:
-        minted = store.mint(missing, [new_stamp() for _ in missing], ttl + STAMP_MARGIN)
-        fresh = dict(zip(missing, minted, strict=True))
-    stamps = []
-    for key, stamp in zip(keys, standing, strict=True):
-        held = stamp if stamp is not None else fresh[key]
-        if held is None:
-            return None
-        stamps.append(held)
-    return stamps
+    """Real stamps for all tags, or `None` where a writer is registered for one of them.
+
+    What is there already needs no minting: a writer that registers deletes the stamps of its
+    tags, so where all of them stood at one instant, none was registered.
+    """
+    held = [stamp for stamp in standing if stamp is not None]
+    if len(held) == len(keys):
+        return held
+    return store.mint(guards, keys, [new_stamp() for _ in keys], ttl + STAMP_MARGIN)
 
 
 def make_entry(rows: list[Row], stamps: Sequence[bytes], ttl: float, load_seconds: float) -> bytes:

@@ -114,7 +114,7 @@ def get_rows(
     try:
         store = current_store()
         missing, standing = _fetch(store, questions, rows)
-        stamps = _mint(store, missing, standing)
+        stamps = None if standing is None else _mint(store, missing, standing)
     except BackendError:
         rows = _load(plan, wanted.values(), policy, len(questions), started, outcome.ERROR)
     else:
@@ -132,14 +132,19 @@ def get_rows(
 
 def _fetch(
     store: Store, questions: Sequence[Question], rows: list[Row]
-) -> tuple[list[Question], list[list[bytes | None]]]:
+) -> tuple[Sequence[Question], list[list[bytes | None]] | None]:
     """Adds the rows that are cached to `rows`; returns the other questions and the stamps
-    that stand under their tags."""
+    that stand under their tags, `None` where a registered writer forbids storing."""
     keys: dict[str, int] = {}
     for question in questions:
         for key in (question.key, *question.stamp_keys()):
             keys.setdefault(key, len(keys))
-    values = store.get_many(list(keys))
+    guards = questions[0].guard_keys()
+    answer = store.read(guards, list(keys))
+    if not all(answer.is_open):
+        store.tend(guards)
+        return questions, None
+    values = answer.values
     missing, standing = [], []
     for question in questions:
         stamps = [values[keys[key]] for key in question.stamp_keys()]
@@ -162,7 +167,7 @@ def _mint(
         ttl = question.ttl
     if not held:
         return {}
-    minted = mint_missing(store, list(held), list(held.values()), ttl)
+    minted = mint_missing(store, missing[0].guard_keys(), list(held), list(held.values()), ttl)
     return None if minted is None else dict(zip(held, minted, strict=True))
 
 

@@ -91,7 +91,9 @@ class Recorder:
     def _start(self) -> None:
         with self._counting:
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="cachepatterns-stats", daemon=True)
+                thread = threading.Thread(
+                    target=self._run, name="cachepatterns-stats", daemon=True
+                )
                 self._thread = thread
                 thread.start()
 
@@ -177,7 +179,7 @@ class Recorder:
         key = server_key(minute)
         if backend.get_many([key]) == [None]:
             said = msgspec.json.encode(backend.info())
-            backend.mint([key], [said], MINUTES.kept + MINUTE)
+            backend.store([(key, said, MINUTES.kept + MINUTE)], [], MINUTE)
 
 
 def _may_be_sent_again(error: Exception) -> bool:

@@ -13,7 +13,9 @@ NOTHING = "–"
 
 
 def _number(value: float, places: int) -> str:
-    return str(formats.number_format(value, decimal_pos=places, use_l10n=True, force_grouping=True))
+    return str(
+        formats.number_format(value, decimal_pos=places, use_l10n=True, force_grouping=True)
+    )
 
 
 @register.filter

@@ -50,6 +50,12 @@ def model_tags(label: str, database: str) -> set[str]:
     return {tag.model_tag(label, database)}
 
 
+def closing_tags(policy: ResolvedPolicy, database: str) -> set[str]:
+    """What a statement in autocommit closes while it runs: all that it may turn out to touch."""
+    tags = model_tags(policy.label, database)
+    return tags | {tag.ALL_NAMED} if policy.has_rules else tags
+
+
 def _spelled(policy: ResolvedPolicy, database: str, values: Values) -> Iterable[str]:
     for narrowing in policy.narrowing:
         value = tag.canonical(narrowing.kind, values[narrowing.attname])

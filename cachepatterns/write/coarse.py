@@ -19,7 +19,6 @@ from cachepatterns.observe import InvalidationEvent
 from cachepatterns.registry import concrete_model, site, table_name
 from cachepatterns.transactions import database_id
 from cachepatterns.write.changes import model_tags, rule_tags, unknown_change
-from cachepatterns.write.dispatch import record
 
 WRITERS = {
     ("django.db.models.base", "save_base"): "save",
@@ -35,14 +34,17 @@ WRITERS = {
 """The functions of Django in which a write begins, innermost first, and what it is called."""
 
 
-def record_coarse(connection: BaseDatabaseWrapper, statement: Statement | None) -> None:
-    """Bump the model tag of every model that `statement` may have written.
+def coarse_event(
+    connection: BaseDatabaseWrapper, statement: Statement | None
+) -> InvalidationEvent | None:
+    """What `statement` may have written, as the bump of the model tags of all its models.
 
-    ``None`` stands for a statement that may write anywhere.
+    ``None`` stands for a statement that may write anywhere. Nothing comes of one that
+    writes no watched table.
     """
     written = set(_written(statement))
     if not written:
-        return
+        return None
     source, site_of_call = origin()
     database, tags = database_id(connection), set[str]()
     for model in written:
@@ -51,16 +53,13 @@ def record_coarse(connection: BaseDatabaseWrapper, statement: Statement | None) 
         if policy is not None:
             change = unknown_change(model, connection.alias, source)
             tags |= rule_tags(policy, [change])
-    record(
-        connection,
-        InvalidationEvent(
-            labels=tuple(sorted(model._meta.label_lower for model in written)),
-            tags=tuple(sorted(tags)),
-            source=source,
-            using=connection.alias,
-            coarse=True,
-            site=site_of_call,
-        ),
+    return InvalidationEvent(
+        labels=tuple(sorted(model._meta.label_lower for model in written)),
+        tags=tuple(sorted(tags)),
+        source=source,
+        using=connection.alias,
+        coarse=True,
+        site=site_of_call,
     )
 
 

@@ -2,28 +2,37 @@
 
 1. A write is seen: by the query classes (row by row, with old and new values) or, where
    they say nothing, by the execute wrapper (table by table).
-2. Its tags are worked out at once and recorded, inside the same transaction.
-3. After the outermost COMMIT, or at once in autocommit, the tags are bumped: their stamps
-   are deleted, in one round trip. A rollback bumps nothing.
+2. Inside a transaction, its tags are worked out at once and *fenced* before the COMMIT: from
+   then on no reader serves or stores what rests on them. A statement in autocommit commits
+   with its own end, so the model's guard is closed before it runs, and opened, with just the
+   tags it touched bumped, when it has.
+3. After the outermost COMMIT the tags are bumped and the registration is taken back, in one
+   script. A rollback bumps nothing, and its registration expires.
 
-Bumping is idempotent and can only cause misses; when in doubt, bump.
+Bumping is idempotent and can only cause misses; when in doubt, bump. Policies that chose
+``consistency = "eventual"`` skip the fence.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
+from django.db import InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core.key import tag_key
+from cachepatterns.core.tag import label_of
 from cachepatterns.exceptions import ConfigurationError
 from cachepatterns.observe import BurstLog, InvalidationEvent, emit
+from cachepatterns.registry import find_model, site
 from cachepatterns.signals import invalidated
 from cachepatterns.transactions import begin_writes, in_transaction
+from cachepatterns.write.fence import Fence
 
 log = BurstLog()
 
@@ -34,30 +43,68 @@ def mark_written(connection: BaseDatabaseWrapper) -> None:
         begin_writes(connection, deliver)
 
 
-def record(connection: BaseDatabaseWrapper, event: InvalidationEvent) -> None:
+@contextmanager
+def statement_fence(
+    connection: BaseDatabaseWrapper, model_tags: Iterable[str]
+) -> Iterator[Fence | None]:
+    """Around a statement that may commit by itself: keep readers away while it runs.
+
+    Yields what to give to `record`. `model_tags` are those of the models it may write, and ``#`` if rules may follow. Does
+    nothing inside a transaction. Where the connection is lost the outcome is unknown: the
+    registration is left to expire, and its purge bumps the model tags.
+    """
+    strict = [name for name in model_tags if is_strict(label_of(name))]
+    if in_transaction(connection) or not strict:
+        yield None
+        return
+    fence = Fence()
+    fence.add_everything(strict)
+    try:
+        yield fence
+    except (OperationalError, InterfaceError):
+        raise
+    except BaseException:
+        fence.release(())
+        raise
+    fence.release(())
+
+
+def record(
+    connection: BaseDatabaseWrapper, event: InvalidationEvent, fence: Fence | None = None
+) -> None:
     """Have the event's tags bumped once what was written is committed.
 
-    In manual transaction mode nobody tells when that is: the tags are bumped now, and
-    again when Django runs its commit hooks.
+    `fence` is the `statement_fence` that the caller holds, to be released with the bump. Raises `WriteRefused` where the registration fails and that is the policy.
     """
     if not in_transaction(connection):
-        deliver([event])
+        deliver([event], fence)
         return
-    begin_writes(connection, deliver).events.append(event)
-    if not connection.in_atomic_block:
-        deliver([event])
+    pending = begin_writes(connection, deliver)
+    pending.events.append(event)
+    if any(map(is_strict, event.labels)):
+        if pending.fence is None:
+            pending.fence = Fence()
+        pending.fence.add(event.tags)
 
 
-def deliver(events: Iterable[InvalidationEvent]) -> None:
-    """Bump the tags of `events`. Never raises: the write has happened."""
+def is_strict(label: str) -> bool:
+    """Whether writes to the model register before they commit."""
+    model = None if label.startswith("#") else find_model(label)
+    policy = site.policy_for(model) if model is not None else None
+    return policy is None or policy.is_strict
+
+
+def deliver(events: Iterable[InvalidationEvent], fence: Fence | None = None) -> None:
+    """Bump the tags of `events`, and release the fence. Never raises: the write has happened."""
     events = list(events)
     prefix = config().PREFIX
     tags = {tag for event in events for tag in event.tags}
-    if not tags:
-        return
     started = time.perf_counter()
     try:
-        delivered = current_store().bump(tag_key(prefix, tag) for tag in sorted(tags))
+        if fence is not None:
+            delivered = fence.release(tags)
+        else:
+            delivered = current_store().bump(tag_key(prefix, tag) for tag in sorted(tags))
     except ConfigurationError as error:
         log.log("cachepatterns can not invalidate: %s", error)
         return

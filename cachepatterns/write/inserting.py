@@ -12,8 +12,15 @@ from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import announced, database_id
-from cachepatterns.write.changes import model_tags, row_tags, rule_tags, unknown_change
-from cachepatterns.write.dispatch import record
+from cachepatterns.write.changes import (
+    closing_tags,
+    model_tags,
+    row_tags,
+    rule_tags,
+    unknown_change,
+)
+from cachepatterns.write.dispatch import record, statement_fence
+from cachepatterns.write.fence import Fence
 
 
 def tracked_insert(
@@ -32,13 +39,29 @@ def tracked_insert(
     connection = connections[using]
     if policy is None or policy.model is not model:
         return insert()
-    with announced(connection, "INSERT", table_name(model)):
-        returned = insert()
+    database = database_id(connection)
+    with statement_fence(connection, closing_tags(policy, database)) as fence:
+        with announced(connection, "INSERT", table_name(model)):
+            returned = insert()
+        _account(policy, objs, using, returning_fields, returned, source, fence)
+    return returned
+
+
+def _account(
+    policy: ResolvedPolicy,
+    objs: Sequence[models.Model],
+    using: str,
+    returning_fields: Sequence[Any] | None,
+    returned: Any,
+    source: str,
+    fence: Fence | None,
+) -> None:
+    connection = connections[using]
     database = database_id(connection)
     rows = _rows(policy, objs, returning_fields, returned, connection)
     if rows is None:
         tags = model_tags(policy.label, database)
-        changes = [unknown_change(model, using, source)]
+        changes = [unknown_change(policy.model, using, source)]
     else:
         tags = row_tags(policy, database, ((None, row) for row in rows))
         changes = _changes(policy, objs, rows, using, source) if policy.has_rules else []
@@ -55,8 +78,8 @@ def tracked_insert(
             object_pk=alone,
             object_label=policy.label if alone is not None else None,
         ),
+        fence,
     )
-    return returned
 
 
 def _rows(

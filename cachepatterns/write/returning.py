@@ -27,8 +27,15 @@ from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import announced, database_id
-from cachepatterns.write.changes import model_tags, row_tags, rule_tags, unknown_change
-from cachepatterns.write.dispatch import record
+from cachepatterns.write.changes import (
+    closing_tags,
+    model_tags,
+    row_tags,
+    rule_tags,
+    unknown_change,
+)
+from cachepatterns.write.dispatch import record, statement_fence
+from cachepatterns.write.fence import Fence
 
 if TYPE_CHECKING:
     _Base: Any = SQLUpdateCompiler
@@ -116,12 +123,13 @@ class TrackedUpdateMixin(_Base):
 
     def _whole_table(self, policy: ResolvedPolicy) -> int:
         """An UPDATE without WHERE: returning every row of the table would cost too much."""
-        with announced(self.connection, "UPDATE", table_name(policy.model)):
-            count: int = super().execute_sql(ROW_COUNT)
         database = database_id(self.connection)
-        changes = [unknown_change(policy.model, self.using, writer())]
-        tags = model_tags(policy.label, database) | rule_tags(policy, changes)
-        self._record(policy, tags, None)
+        with statement_fence(self.connection, closing_tags(policy, database)) as fence:
+            with announced(self.connection, "UPDATE", table_name(policy.model)):
+                count: int = super().execute_sql(ROW_COUNT)
+            changes = [unknown_change(policy.model, self.using, writer())]
+            tags = model_tags(policy.label, database) | rule_tags(policy, changes)
+            self._record(policy, tags, None, fence)
         return count
 
     def _returning(
@@ -130,18 +138,24 @@ class TrackedUpdateMixin(_Base):
         quote = self.connection.ops.quote_name
         fields = _told_fields(policy)
         told = [f"{side}.{quote(field.column)}" for side in ("old", "new") for field in fields]
-        with (
-            announced(self.connection, "UPDATE", table_name(policy.model)),
-            self.connection.cursor() as cursor,
-        ):
-            cursor.execute(f"{statement} {returning} {', '.join(told)}", params)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-        if rows:
-            self._account(policy, fields, [row[-len(told) :] for row in rows])
+        database = database_id(self.connection)
+        with statement_fence(self.connection, closing_tags(policy, database)) as fence:
+            with (
+                announced(self.connection, "UPDATE", table_name(policy.model)),
+                self.connection.cursor() as cursor,
+            ):
+                cursor.execute(f"{statement} {returning} {', '.join(told)}", params)
+                rows: list[tuple[Any, ...]] = cursor.fetchall()
+            if rows:
+                self._account(policy, fields, [row[-len(told) :] for row in rows], fence)
         return rows
 
     def _account(
-        self, policy: ResolvedPolicy, fields: Sequence[Any], rows: Sequence[Sequence[Any]]
+        self,
+        policy: ResolvedPolicy,
+        fields: Sequence[Any],
+        rows: Sequence[Sequence[Any]],
+        fence: Fence | None,
     ) -> None:
         attnames = [field.attname for field in fields]
         half = len(attnames)
@@ -156,7 +170,8 @@ class TrackedUpdateMixin(_Base):
         if policy.has_rules:
             tags |= rule_tags(policy, self._changes(policy, fields, pairs))
         pk = policy.model._meta.pk.attname
-        self._record(policy, tags, str(pairs[0][1][pk]) if len(pairs) == 1 else None)
+        alone = str(pairs[0][1][pk]) if len(pairs) == 1 else None
+        self._record(policy, tags, alone, fence)
 
     def _changes(
         self,
@@ -186,7 +201,9 @@ class TrackedUpdateMixin(_Base):
             for before, after in pairs
         ]
 
-    def _record(self, policy: ResolvedPolicy, tags: set[str], pk: str | None) -> None:
+    def _record(
+        self, policy: ResolvedPolicy, tags: set[str], pk: str | None, fence: Fence | None
+    ) -> None:
         record(
             self.connection,
             InvalidationEvent(
@@ -197,6 +214,7 @@ class TrackedUpdateMixin(_Base):
                 object_pk=pk,
                 object_label=policy.label if pk is not None else None,
             ),
+            fence,
         )
 
 

@@ -1,0 +1,58 @@
+-- Put before every script that touches a guard: reading, mending and writing one.
+--
+-- A guard is the one key of a model in which writers register before they commit. It
+-- holds 'o' .. run while nobody is registered, else JSON {r, q, f}:
+--   r  the run id of the server that it was made on; another one means a restart or a
+--      failover, which may have lost registrations
+--   q  milliseconds until which the model is in quarantine, 0 for none
+--   f  token -> {deadline, tag key, tag key, ...}, or {deadline, '*', model tag's key} for
+--      a writer that can not tell its tags before it has written
+-- A missing guard (first start, eviction, FLUSHALL) is made in quarantine: until every
+-- transaction that was open at that moment has ended, nothing may be stored.
+local run, life = ARGV[1], tonumber(ARGV[2])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function bump(fence)
+  local first = 2
+  if fence[2] == '*' then first = 3 end
+  for i = first, #fence do redis.call('DEL', fence[i]) end
+end
+
+local function read_guard(key)
+  local raw = redis.call('GET', key)
+  local guard, changed = nil, false
+  if raw then
+    if string.sub(raw, 1, 1) == 'o' then
+      guard = {r = string.sub(raw, 2), q = 0, f = {}}
+    else
+      local ok, decoded = pcall(cjson.decode, raw)
+      if ok and type(decoded) == 'table' then guard = decoded end
+    end
+  end
+  if not guard or guard.r ~= run then
+    guard = {r = run, q = now + life, f = guard and guard.f or {}}
+    changed = true
+  end
+  if guard.q > 0 and guard.q <= now then
+    guard.q = 0
+    changed = true
+  end
+  -- Who purges an expired registration performs the bump that it names.
+  for token, fence in pairs(guard.f) do
+    if fence[1] <= now then
+      bump(fence)
+      guard.f[token] = nil
+      changed = true
+    end
+  end
+  return guard, changed
+end
+
+local function write_guard(key, guard)
+  if guard.q == 0 and next(guard.f) == nil then
+    redis.call('SET', key, 'o' .. guard.r)
+  else
+    redis.call('SET', key, cjson.encode(guard))
+  end
+end

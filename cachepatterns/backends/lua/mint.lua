@@ -1,0 +1,28 @@
+-- Stamps for a reader that is about to load. KEYS: guards, then stamps' keys.
+-- ARGV: run, life, number of guards, stamps' ttl in ms, a fresh stamp per stamp key.
+-- Returns what stands under each stamp key, or false where a writer is registered.
+local guards, ttl = tonumber(ARGV[3]), ARGV[4]
+local wanted = {}
+for i = guards + 1, #KEYS do wanted[KEYS[i]] = true end
+
+local refused = false
+for i = 1, guards do
+  local guard, changed = read_guard(KEYS[i])
+  if changed then write_guard(KEYS[i], guard) end
+  if guard.q > 0 then refused = true end
+  for _, fence in pairs(guard.f) do
+    if fence[2] == '*' then refused = true end
+    for j = 2, #fence do
+      if wanted[fence[j]] then refused = true end
+    end
+  end
+end
+if refused then return false end
+
+local standing = {}
+for i = guards + 1, #KEYS do
+  -- An existing stamp is adopted: other entries rest on it.
+  redis.call('SET', KEYS[i], ARGV[4 + i - guards], 'NX', 'PX', ttl)
+  standing[#standing + 1] = redis.call('GET', KEYS[i])
+end
+return standing

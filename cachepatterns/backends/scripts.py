@@ -1,0 +1,38 @@
+"""The Lua scripts, each in its own file beside the shared prelude, run by their digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import redis
+
+from cachepatterns.backends.incarnation import held_connection
+
+_FOLDER = files("cachepatterns.backends") / "lua"
+
+
+class Script:
+    """One script. Its first two arguments are the server's run id and a registration's life."""
+
+    def __init__(self, name: str) -> None:
+        self.text = "\n".join(
+            (_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in ("guard", name)
+        )
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def run(self, client: Any, keys: Sequence[str], life: float, *arguments: Any) -> Any:
+        """The script's answer; one round trip once the server knows the script."""
+        with held_connection(client) as (connection, run):
+            words = (len(keys), *keys, run, int(life * 1000), *arguments)
+            try:
+                connection.send_command("EVALSHA", self.digest, *words)
+                return connection.read_response()
+            except redis.exceptions.NoScriptError:
+                connection.send_command("EVAL", self.text, *words)
+                return connection.read_response()
+
+
+MINT, FENCE, RELEASE, TEND = map(Script, ("mint", "fence", "release", "tend"))

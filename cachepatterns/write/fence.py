@@ -1,0 +1,156 @@
+"""Fences: how a writer keeps readers from storing what it is about to outdate.
+
+Before its COMMIT a writer registers the tags it touches in their models' guards, which
+deletes their stamps: from then on no reader hits or stores anything that rests on them. After
+an acknowledged COMMIT one script bumps the tags and takes the registration back. Whatever
+happens in between (a crash, a lost connection, a COMMIT of unknown outcome), the registration
+expires by itself, and whoever purges it performs the bump that it names.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from weakref import WeakSet
+
+from cachepatterns.backends.store import current_store
+from cachepatterns.conf import config
+from cachepatterns.core import tag as tags
+from cachepatterns.core.guard import EVERYTHING, guard_of
+from cachepatterns.core.key import guard_key, tag_key
+from cachepatterns.exceptions import BackendError, ConfigurationError, WriteRefused
+from cachepatterns.observe import BurstLog
+
+log = BurstLog()
+
+MAX_TAGS = 500
+"""A transaction that names more tags of one model registers the model tag instead."""
+
+
+class Fence:
+    """The registration of one writer: a transaction, or one statement in autocommit.
+
+    It is renewed from a background thread for as long as somebody holds this object. Dropping
+    it stops the renewal and releases nothing: that a transaction's hooks were dropped does not
+    prove that it was rolled back.
+    """
+
+    def __init__(self) -> None:
+        self.token = uuid.uuid4().hex
+        self._guards: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
+        self._released = False
+
+    def add(self, names: Iterable[str]) -> None:
+        """Register further tags. Raises `WriteRefused` if that is the policy and it fails."""
+        prefix = config().PREFIX
+        new: dict[str, list[str]] = {}
+        with self._lock:
+            for name in sorted(set(names)):
+                key, guard = tag_key(prefix, name), guard_key(prefix, guard_of(name))
+                known = new.get(guard) or self._guards.get(guard, [])
+                if key in known or model_key(prefix, name) in known[:1]:
+                    continue
+                if len(known) >= MAX_TAGS:
+                    new[guard] = [model_key(prefix, name)]
+                    continue
+                new[guard] = [*known, key]
+            if new:
+                self._register(new)
+
+    def add_everything(self, names: Iterable[str]) -> None:
+        """Close the guards of these model tags until the writer can tell what it touched."""
+        prefix = config().PREFIX
+        with self._lock:
+            self._register(
+                {
+                    guard_key(prefix, guard_of(name)): [EVERYTHING, tag_key(prefix, name)]
+                    for name in names
+                }
+            )
+
+    def release(self, names: Iterable[str]) -> bool:
+        """Bump the tags and take the registration back; returns whether Redis did it."""
+        prefix = config().PREFIX
+        keys = [tag_key(prefix, name) for name in sorted(set(names))]
+        with self._lock:
+            _open.discard(self)
+            if self._released:
+                return not keys or current_store().bump(keys)
+            self._released = True
+            return current_store().release(self.token, list(self._guards), keys)
+
+    def renew(self) -> None:
+        """Register again: never after the release."""
+        with self._lock:
+            if not self._released and self._guards:
+                current_store().fence(self.token, self._guards, renew=True)
+
+    def _register(self, guards: dict[str, list[str]]) -> None:
+        # Noted first: a command that timed out may have been carried out all the same.
+        self._guards.update(guards)
+        try:
+            current_store().fence(self.token, guards)
+        except (BackendError, ConfigurationError) as error:
+            if config().ON_REDIS_ERROR == "refuse":
+                raise WriteRefused(
+                    f"The cache can not be told of this write ({error}), and ON_REDIS_ERROR "
+                    'is "refuse".'
+                ) from error
+        _renew_from_now_on(self)
+
+
+def model_key(prefix: str, name: str) -> str:
+    """The key of the tag that everything under the guard of `name` rests on."""
+    return tag_key(prefix, tags.ALL_NAMED if name.startswith("#") else guard_of(name))
+
+
+# -- renewal --------------------------------------------------------------------------------
+
+_open: WeakSet[Fence] = WeakSet()
+_thread: threading.Thread | None = None
+_starting = threading.Lock()
+
+
+def _renew_from_now_on(fence: Fence) -> None:
+    global _thread
+    _open.add(fence)
+    if _thread is None or not _thread.is_alive():
+        with _starting:
+            if _thread is None or not _thread.is_alive():
+                _thread = threading.Thread(
+                    target=_renew_forever, name="cachepatterns-fences", daemon=True
+                )
+                _thread.start()
+
+
+def _renew_forever() -> None:
+    while True:
+        time.sleep(min(1.0, config().FENCE_SECONDS / 5))
+        for fence in _held():
+            try:
+                fence.renew()
+            except (BackendError, ConfigurationError):
+                continue  # counted and logged by the store; tried again in a moment
+            except Exception:
+                log.log("A registration could not be renewed", exc_info=True)
+
+
+def _held() -> Sequence[Fence]:
+    while True:
+        try:
+            return list(_open)
+        except RuntimeError:
+            continue  # a writer has come or gone meanwhile
+
+
+def _after_fork() -> None:
+    """The thread did not come along, and the parent renews its own."""
+    global _thread, _open, _starting
+    _thread, _open, _starting = None, WeakSet(), threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
