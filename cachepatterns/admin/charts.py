@@ -10,6 +10,7 @@ import datetime
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -143,7 +144,7 @@ def _frame(
     series: Sequence[Point],
     legend: tuple[tuple[str, str], ...],
     cells: Callable[[Numbers], tuple[str, ...]],
-) -> dict[str, object]:
+) -> dict[str, Any]:
     told = [(point, cells(point.numbers)) for point in series]
     quarters = [series[len(series) * k // 4] for k in range(4)] if series else []
     titles = [title for _kind, title in legend]

@@ -21,7 +21,7 @@ from cachepatterns.stats.report import report
 TEMPLATES = "admin/cachepatterns"
 
 
-class CacheDashboardAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class CacheDashboardAdmin(admin.ModelAdmin):
     """Register it with `CacheDashboard` on an admin site of your own to have it there too."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -90,7 +90,7 @@ class CacheDashboardAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         """One of our pages, in the frame of this admin site."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(
             request, f"{TEMPLATES}/{template}", self.context(request, **context)
         )

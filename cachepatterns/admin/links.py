@@ -25,7 +25,9 @@ def object_link(
     request: HttpRequest, admin_site: Any, label: str | None, pk: str | None
 ) -> str | None:
     """The change page of an object, for those who may see it."""
-    model = find_model(label) if label and pk else None
+    if not label or not pk:
+        return None
+    model = find_model(label)
     model_admin = admin_site._registry.get(model)
     if model is None or model_admin is None or not model_admin.has_view_permission(request):
         return None

@@ -60,9 +60,7 @@ def model_page(
         **common(found),
         "model": model,
         "policy_lines": _policy(model),
-        "invalidations": [
-            _line(request, admin_site, doc) for doc in own[:SHOWN_INVALIDATIONS]
-        ],
+        "invalidations": [_line(request, admin_site, doc) for doc in own[:SHOWN_INVALIDATIONS]],
         "charts": (
             outcomes_chart(model.series),
             rate_chart(model.series),
@@ -107,9 +105,7 @@ def _cards(found: Report) -> list[dict[str, str]]:
             _("%(n)s questions") % {"n": amount(totals.asked)},
             level.value,
         ),
-        _card(
-            _("Reads per second"), rate(found.reads_per_second), _("now, the whole fleet")
-        ),
+        _card(_("Reads per second"), rate(found.reads_per_second), _("now, the whole fleet")),
         _card(
             _("A hit takes (p95)"),
             milliseconds(totals.hit_latency.p95),

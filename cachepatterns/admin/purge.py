@@ -6,7 +6,7 @@ Each purge leaves a line in the admin's log: an object's in its own history.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -113,7 +113,7 @@ class PurgeView:
             self.model_admin.log_change(request, target.instance, said)
             return
         LogEntry.objects.create(
-            user_id=request.user.pk,
+            user=cast(Any, request.user),
             content_type=ContentType.objects.get_for_model(self.model_admin.model),
             object_repr=target.title[:200],
             action_flag=CHANGE,

@@ -88,7 +88,7 @@ def _timeout(alias: str, conf: Mapping[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _sessions(alias: str) -> Iterator[CheckMessage]:
-    if settings.SESSION_ENGINE in CACHE_SESSIONS and settings.SESSION_CACHE_ALIAS == alias:
+    if settings.SESSION_ENGINE in CACHE_SESSIONS and alias == settings.SESSION_CACHE_ALIAS:
         yield Warning(
             f"Sessions share the cache alias {alias!r} with the cached models: where memory is "
             "short, entries push sessions out.",

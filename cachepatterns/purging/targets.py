@@ -41,7 +41,7 @@ def object_target(instance: models.Model) -> Target:
     def bump(source: str) -> int:
         return sum(invalidate(instance, using=alias, source=source) for alias in aliases)
 
-    keys = ()
+    keys: tuple[str, ...] = ()
     if policy.pk is not None:
         spelled = tags.canonical(policy.pk.kind, getattr(instance, policy.pk.attname))
         keys = tuple(
@@ -54,7 +54,9 @@ def object_target(instance: models.Model) -> Target:
             )
             for alias in aliases
         )
-    return Target(title=f"{policy.model._meta.label}:{instance.pk}", bump=bump, keys=keys, instance=instance)
+    return Target(
+        title=f"{policy.model._meta.label}:{instance.pk}", bump=bump, keys=keys, instance=instance
+    )
 
 
 def model_target(model: type[models.Model]) -> Target:
@@ -65,9 +67,7 @@ def model_target(model: type[models.Model]) -> Target:
         return _bump_model(policy, source)
 
     label = glob.escape(policy.label)
-    return Target(
-        title=policy.model._meta.label, bump=bump, pattern=_under_prefix(f"*:{label}.*")
-    )
+    return Target(title=policy.model._meta.label, bump=bump, pattern=_under_prefix(f"*:{label}.*"))
 
 
 def app_target(app_label: str) -> Target:

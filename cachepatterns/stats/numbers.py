@@ -113,4 +113,3 @@ class Numbers:
         """Estimated: what callers waited less, minus what misses cost them more."""
         gained = self.hit_calls * (self.mean_load or 0.0) - self.hit_seconds
         return gained - max(0.0, self.miss_seconds - self.load_seconds)
-

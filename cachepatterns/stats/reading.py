@@ -100,5 +100,3 @@ def _evictions(backend: Backend, this_minute: int) -> float | None:
         return None
     (first, before), (last, after) = samples[0], samples[-1]
     return max(0, after - before) / (last - first)
-
-

@@ -91,7 +91,9 @@ class Recorder:
     def _start(self) -> None:
         with self._counting:
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="cachepatterns-stats", daemon=True)
+                thread = threading.Thread(
+                    target=self._run, name="cachepatterns-stats", daemon=True
+                )
                 self._thread = thread
                 thread.start()
 

@@ -25,6 +25,7 @@ from cachepatterns.stats.reading import Reading, Server, read
 from cachepatterns.stats.summing import Amount, amounts, numbers
 from cachepatterns.stats.verdicts import Verdict, judge
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
     """One bucket of a time series. ``at`` is Unix time, where it begins."""
@@ -152,9 +153,7 @@ def _words(found: Iterable[Amount], kind: str) -> dict[str, int]:
 
 def _models(found: Sequence[Sequence[Amount]], starts: Sequence[int]) -> tuple[ModelReport, ...]:
     policies = {policy.label: policy for policy in site.policies()}
-    by_label: dict[str, list[list[Amount]]] = {
-        label: [[] for _ in found] for label in policies
-    }
+    by_label: dict[str, list[list[Amount]]] = {label: [[] for _ in found] for label in policies}
     for position, bucket in enumerate(found):
         for amount in bucket:
             if amount.kind == fields.ERRORS or not amount.label:

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from cachepatterns.admin import CachedModelAdminMixin, CacheDashboardAdmin
+from cachepatterns.admin import CacheDashboardAdmin, CachedModelAdminMixin
 from cachepatterns.models import CacheDashboard
 from tests.app.models import Item, Secret
 

@@ -163,14 +163,14 @@ def registered():
 
 @isolate_apps("tests.app")
 def test_w001_a_base_manager_that_is_not_ours(registered):
-    class Thing(models.Model):
+    class Thing(models.Model):  # noqa: DJ008
         objects = CachedManager()
 
         class Meta:
             app_label = "app"
 
     registered(Thing)
-    assert "base_manager_name" in [m for m in found("W001") if m.obj is Thing][0].hint
+    assert "base_manager_name" in next(m for m in found("W001") if m.obj is Thing).hint
 
 
 def test_w001_spares_other_peoples_models(configure):
@@ -185,7 +185,7 @@ class Filtered(CachedManager):
 
 @isolate_apps("tests.app")
 def test_w002_a_base_manager_that_leaves_rows_out(registered):
-    class Thing(models.Model):
+    class Thing(models.Model):  # noqa: DJ008
         objects = Filtered()
 
         class Meta:

@@ -57,9 +57,7 @@ def redis_down(settings):
 @pytest.fixture
 def items(transactional_db):
     category = Category.objects.create(name="Chairs", slug="chairs")
-    return [
-        Item.objects.create(name=name, sku=name, category=category, price=1) for name in "abc"
-    ]
+    return [Item.objects.create(name=name, sku=name, category=category, price=1) for name in "abc"]
 
 
 @pytest.fixture
