@@ -192,10 +192,10 @@ def narrowed_fields(model: ModelType, policy: ModelPolicy) -> Iterator[Narrowing
     """The primary key first, then unique fields, then the others."""
     meta: Any = model._meta
     if policy.narrow_by_only is not None:
-        wanted = [meta.get_field(name) for name in policy.narrow_by_only]
+        wanted = _named(meta, policy.narrow_by_only)
     else:
         wanted = [f for f in meta.local_concrete_fields if f.unique or f.is_relation]
-        wanted += [meta.get_field(name) for name in policy.narrow_by]
+        wanted += _named(meta, policy.narrow_by)
     fields = [meta.pk, *sorted(wanted, key=lambda f: not getattr(f, "unique", False))]
     seen = set()
     for f in fields:
@@ -207,6 +207,12 @@ def narrowed_fields(model: ModelType, policy: ModelPolicy) -> Iterator[Narrowing
         yield Narrowing(
             name=f.name, attname=f.attname, column=column, kind=kind, field=f, unique=f.unique
         )
+
+
+def _named(meta: Any, names: Iterable[str]) -> list[Any]:
+    # Names of no field are reported by a check, which could not run if this raised.
+    known = {f.name: f for f in meta.get_fields()}
+    return [known[name] for name in names if name in known]
 
 
 def _tier_of(policy: ModelPolicy) -> Tier:

@@ -74,7 +74,7 @@ def is_keyable(value: Any) -> bool:
     return True
 
 
-_SCALARS: Final[tuple[type, ...]] = (
+_SCALARS: Final[tuple[Any, ...]] = (
     int,
     str,
     float,
@@ -98,7 +98,7 @@ def _spelled(value: Any) -> str:
     name = f"{kind.__module__}.{kind.__qualname__}\x01"
     for scalar in _SCALARS:
         if isinstance(value, scalar):
-            return name + scalar.__repr__(value)
+            return name + str(scalar.__repr__(value))
     if isinstance(value, (datetime.date, datetime.time)):
         return name + value.isoformat()
     if isinstance(value, (list, tuple)):

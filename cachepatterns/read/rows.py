@@ -7,8 +7,8 @@ here. Many rows take one round trip; those missing take one query.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from django.db import connections, models
 from django.db.models import sql
 from django.db.models.sql.constants import MULTI
+from django.utils.inspect import func_accepts_kwargs, func_supports_parameter
 
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.conf import config
@@ -67,7 +68,16 @@ class RowPlan:
     def instances(self, rows: Iterable[Row], model: type[models.Model]) -> list[models.Model]:
         """Fresh instances, through the fields' converters and the model's `from_db`."""
         converted = self.compiler.results_iter([list(rows)])
-        return [model.from_db(self.using, self.attnames, list(row)) for row in converted]
+        from_db = _from_db(model)
+        return [from_db(self.using, self.attnames, list(row)) for row in converted]
+
+
+def _from_db(model: type[models.Model]) -> Callable[..., models.Model]:
+    """`Model.from_db` as Django calls it: since 6.1 with the fetch mode, its default here."""
+    fetch_one = getattr(models, "FETCH_ONE", None)
+    from_db = model.from_db
+    takes = func_supports_parameter(from_db, "fetch_mode") or func_accepts_kwargs(from_db)
+    return partial(from_db, fetch_mode=fetch_one) if fetch_one and takes else from_db
 
 
 def why_no_rows(model: type[models.Model], using: str) -> tuple[ResolvedPolicy | None, str]:

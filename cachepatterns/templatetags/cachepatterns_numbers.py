@@ -13,9 +13,8 @@ NOTHING = "–"
 
 
 def _number(value: float, places: int) -> str:
-    return str(
-        formats.number_format(value, decimal_pos=places, use_l10n=True, force_grouping=True)
-    )
+    # Rounded first: Django would cut the further digits off.
+    return str(formats.number_format(round(value, places), places, force_grouping=True))
 
 
 @register.filter
@@ -45,8 +44,9 @@ def amount(value: float | None) -> str:
         return NOTHING
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= limit:
-            return f"{_number(value / (1e3 if unit == 'k' else limit), 1)} {unit}"
-    return _number(value, 0)
+            shown = value / (1e3 if unit == "k" else limit)
+            return f"{_number(shown, 1 if shown < 100 else 0)} {unit}"
+    return _number(value, 0 if value == int(value) else 1)
 
 
 @register.filter
@@ -54,7 +54,7 @@ def rate(value: float | None) -> str:
     """Per second or per read: two digits that say something."""
     if value is None:
         return NOTHING
-    return _number(value, 0 if value >= 100 else 1 if value >= 10 else 2)
+    return _number(value, 0 if value >= 100 or not value else 1 if value >= 10 else 2)
 
 
 @register.filter

@@ -49,8 +49,8 @@ def statement_fence(
 ) -> Iterator[Fence | None]:
     """Around a statement that may commit by itself: keep readers away while it runs.
 
-    Yields what to give to `record`. `model_tags` are those of the models it may write, and ``#`` if rules may follow. Does
-    nothing inside a transaction. Where the connection is lost the outcome is unknown: the
+    Yields what to give to `record`. `model_tags` are those of the models it may write, and
+    ``#`` if rules may follow. Does nothing inside a transaction. Where the connection is lost the outcome is unknown: the
     registration is left to expire, and its purge bumps the model tags.
     """
     strict = [name for name in model_tags if is_strict(label_of(name))]
@@ -74,7 +74,8 @@ def record(
 ) -> None:
     """Have the event's tags bumped once what was written is committed.
 
-    `fence` is the `statement_fence` that the caller holds, to be released with the bump. Raises `WriteRefused` where the registration fails and that is the policy.
+    `fence` is the `statement_fence` that the caller holds, to be released with the bump.
+    Raises `WriteRefused` where the registration fails and that is the policy.
     """
     if not in_transaction(connection):
         deliver([event], fence)

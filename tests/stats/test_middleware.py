@@ -51,7 +51,9 @@ def squeezed(request):
 
 
 def latin(request):
-    return HttpResponse(PAGE.replace("Guten", "Schönen"), content_type="text/html; charset=latin-1")
+    return HttpResponse(
+        PAGE.replace("Guten", "Schönen"), content_type="text/html; charset=latin-1"
+    )
 
 
 urlpatterns = [

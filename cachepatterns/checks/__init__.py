@@ -1,0 +1,20 @@
+"""System checks: what is wrong with settings and policies, each with an id and a hint.
+
+Importing has no side effects; `apps.py` calls `connect`.
+"""
+
+from __future__ import annotations
+
+from django.core import checks
+
+from cachepatterns.checks.alias import check_alias
+from cachepatterns.checks.policies import check_policies
+from cachepatterns.checks.settings import check_settings
+
+TAG = "cachepatterns"
+
+
+def connect() -> None:
+    """Have ``manage.py check`` run ours; asking twice changes nothing."""
+    for check in (check_settings, check_alias, check_policies):
+        checks.register(check, TAG)

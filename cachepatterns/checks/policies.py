@@ -1,0 +1,134 @@
+"""Checks of the policies, and of the models they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
+
+from cachepatterns.checks.settings import check_ttl
+from cachepatterns.checks.words import did_you_mean
+from cachepatterns.conf import user_settings
+from cachepatterns.policy import ResolvedPolicy, kind_of
+from cachepatterns.queryset import CachedQuerySetMixin
+from cachepatterns.registry import find_model, site, tiers
+
+SENSITIVE_MODELS = frozenset({"sessions.session", "authtoken.token"})
+SENSITIVE_FIELDS = frozenset({"password"})
+
+
+def check_policies(**kwargs: Any) -> list[CheckMessage]:
+    """Tiers, TTLs, fields, databases; base managers; what had better not be cached."""
+    found: list[CheckMessage] = []
+    for policy in site.policies():
+        found += _tier(policy)
+        found += _narrowing(policy)
+        found += _databases(policy)
+        found += _base_manager(policy)
+        found += _sensitive(policy)
+    return found
+
+
+def _tier(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    name = policy.policy.tier
+    if name not in tiers():
+        yield Error(
+            f"{policy.origin}: there is no tier {name!r}; {policy.label} is not cached.",
+            hint=did_you_mean(name, tiers()),
+            obj=policy.model,
+            id="cachepatterns.E007",
+        )
+    if policy.policy.ttl is not None:
+        yield from check_ttl(policy.policy.ttl, policy.origin)
+
+
+def _narrowing(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    declared = policy.policy
+    meta: Any = policy.model._meta
+    fields = {f.name: f for f in meta.get_fields()}
+    for option in ("narrow_by", "narrow_by_only"):
+        for name in getattr(declared, option) or ():
+            if name not in fields:
+                yield Error(
+                    f"{policy.origin}: {option} names {name!r}, which is no field of "
+                    f"{policy.label}.",
+                    hint=did_you_mean(name, fields),
+                    obj=policy.model,
+                    id="cachepatterns.E010",
+                )
+            elif not _can_be_spelled(fields[name], policy):
+                yield Error(
+                    f"{policy.origin}: {option} names {name!r}, whose values can not be spelled "
+                    "in a tag.",
+                    hint="Only stock integer, boolean, text (without collation), UUID and date "
+                    "fields, and foreign keys to such, of the model's own table have one "
+                    "spelling per value. Leave the field out.",
+                    obj=policy.model,
+                    id="cachepatterns.E011",
+                )
+
+
+def _can_be_spelled(field: Any, policy: ResolvedPolicy) -> bool:
+    return (
+        getattr(field, "column", None) is not None
+        and field.model is policy.model
+        and kind_of(field) is not None
+    )
+
+
+def _databases(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    for alias in sorted(policy.databases - set(settings.DATABASES)):
+        yield Error(
+            f"{policy.origin}: databases names {alias!r}, which DATABASES does not have.",
+            hint=did_you_mean(alias, settings.DATABASES),
+            obj=policy.model,
+            id="cachepatterns.E012",
+        )
+
+
+def _base_manager(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    if _is_from_settings(policy):
+        return  # other people's models: their managers are not yours to change
+    manager: Any = policy.model._base_manager
+    queryset = manager.get_queryset()
+    if not isinstance(queryset, CachedQuerySetMixin):
+        yield Warning(
+            f"The base manager of {policy.label} is not a CachedManager: foreign keys to it are "
+            "read from the database, and save() invalidates every entry of the model.",
+            hint='Set objects = CachedManager() and Meta.base_manager_name = "objects".',
+            obj=policy.model,
+            id="cachepatterns.W001",
+        )
+    if queryset.query.where or queryset.query.is_sliced:
+        yield Warning(
+            f"The base manager of {policy.label} leaves rows out: Django must find every row "
+            "through it, and so must the row cache.",
+            hint="Give the model an unfiltered CachedManager as base manager, and a filtered "
+            "one beside it.",
+            obj=policy.model,
+            id="cachepatterns.W002",
+        )
+
+
+def _is_from_settings(policy: ResolvedPolicy) -> bool:
+    """Whether the policy comes from ``CACHEPATTERNS["MODELS"]``."""
+    named = (find_model(label) for label in user_settings().get("MODELS", {}))
+    return any(model is not None and model._meta.concrete_model is policy.model for model in named)
+
+
+def _sensitive(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    if not policy.tier.caches:
+        return
+    meta: Any = policy.model._meta
+    secrets = sorted(SENSITIVE_FIELDS & {f.name for f in meta.concrete_fields})
+    if policy.label in SENSITIVE_MODELS or secrets:
+        what = f"its field {secrets[0]!r}" if secrets else "what lets people in"
+        yield Warning(
+            f"{policy.label} is cached with {what}: whoever reads Redis reads it.",
+            hint='Use tier = "never" for it, or silence this check if Redis is as well guarded '
+            "as the database.",
+            obj=policy.model,
+            id="cachepatterns.W006",
+        )

@@ -1,0 +1,113 @@
+"""Checks of the dict ``CACHEPATTERNS``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+from cachepatterns.checks.words import did_you_mean
+from cachepatterns.conf import KEYS, Config, user_settings
+from cachepatterns.policy import ModelPolicy
+from cachepatterns.registry import find_model
+
+POSITIVE = (
+    "MAX_VALUE_BYTES",
+    "FLIGHT_TIMEOUT",
+    "BREAKER_SECONDS",
+    "STATS_FLUSH_SECONDS",
+)
+TIER_OPTIONS = ("ttl", "jitter")
+POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
+
+
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Unknown names and impossible values."""
+    found = getattr(settings, "CACHEPATTERNS", {})
+    if not isinstance(found, Mapping):
+        return [
+            Error(
+                f"CACHEPATTERNS is a {type(found).__name__}, not a dict; it is ignored.",
+                hint='Write CACHEPATTERNS = {"ALIAS": "default", …}.',
+                id="cachepatterns.E001",
+            )
+        ]
+    return [*_keys(found), *_numbers(found), *_tiers(), *_models()]
+
+
+def _keys(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    for key in found:
+        if key not in KEYS:
+            yield Error(
+                f"CACHEPATTERNS has an unknown setting {key!r}.",
+                hint=did_you_mean(key, KEYS),
+                id="cachepatterns.E004",
+            )
+
+
+def _numbers(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    for name in POSITIVE:
+        value = found.get(name, getattr(Config(), name))
+        if not _is_number(value) or value <= 0:
+            yield Error(
+                f'CACHEPATTERNS["{name}"] is {value!r}, not a positive number.',
+                hint=f"The default is {getattr(Config(), name)!r}.",
+                id="cachepatterns.E013",
+            )
+    jitter = found.get("JITTER", 0.1)
+    if not _is_number(jitter) or not 0 <= jitter < 1:
+        yield Error(
+            f'CACHEPATTERNS["JITTER"] is {jitter!r}, not a share from 0 up to (not including) 1.',
+            hint="0.1 shortens TTLs by up to a tenth.",
+            id="cachepatterns.E013",
+        )
+
+
+def _tiers() -> Iterator[CheckMessage]:
+    for name, options in user_settings().get("TIERS", {}).items():
+        where = f'CACHEPATTERNS["TIERS"]["{name}"]'
+        for option in options:
+            if option not in TIER_OPTIONS:
+                yield Error(
+                    f"{where} has an unknown option {option!r}.",
+                    hint=did_you_mean(option, TIER_OPTIONS),
+                    id="cachepatterns.E009",
+                )
+        if "ttl" in options and options["ttl"] is not None:
+            yield from check_ttl(options["ttl"], where)
+
+
+def _models() -> Iterator[CheckMessage]:
+    for label, options in user_settings().get("MODELS", {}).items():
+        where = f'CACHEPATTERNS["MODELS"]["{label}"]'
+        if find_model(label) is None:
+            known = [model._meta.label for model in apps.get_models()]
+            yield Error(
+                f'CACHEPATTERNS["MODELS"] names an unknown model {label!r}.',
+                hint=did_you_mean(label, known),
+                id="cachepatterns.E005",
+            )
+        for option in options:
+            if option not in POLICY_OPTIONS:
+                yield Error(
+                    f"{where} has an unknown option {option!r}.",
+                    hint=did_you_mean(option, POLICY_OPTIONS),
+                    id="cachepatterns.E006",
+                )
+
+
+def check_ttl(value: Any, where: str) -> Iterator[CheckMessage]:
+    """An error unless `value` is a positive number of seconds."""
+    if not _is_number(value) or value <= 0:
+        yield Error(
+            f"{where}: ttl is {value!r}, not a positive number of seconds.",
+            hint='To cache nothing, use tier = "never".',
+            id="cachepatterns.E008",
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

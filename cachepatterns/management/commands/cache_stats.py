@@ -1,0 +1,132 @@
+"""``manage.py cache_stats``: the report of the whole fleet, for a terminal or a pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from cachepatterns.management.console import (
+    FAILURE,
+    OK,
+    UNREACHABLE,
+    chosen_policies,
+    leave,
+    table,
+    usage,
+)
+from cachepatterns.stats.buckets import DEFAULT_PERIOD, PERIODS
+from cachepatterns.stats.export import as_data
+from cachepatterns.stats.report import ModelReport, Report, report
+from cachepatterns.stats.verdicts import ENOUGH
+from cachepatterns.templatetags.cachepatterns_numbers import (
+    amount,
+    duration,
+    milliseconds,
+    percent,
+    rate,
+)
+
+WATCH_SECONDS = 2.0
+CLEAR = "\x1b[2J\x1b[H"
+
+
+class Command(BaseCommand):
+    help = (
+        "Shows what the cache does for the whole fleet. Exit codes: 0, 1 (hit rate below "
+        "--fail-under), 2 usage, 4 Redis unreachable."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("labels", nargs="*", help="apps or models: shop, shop.Product")
+        parser.add_argument("--since", choices=list(PERIODS), default=DEFAULT_PERIOD.name)
+        parser.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+        parser.add_argument("--json", action="store_true", help="as JSON")
+        parser.add_argument(
+            "--fail-under", type=float, metavar="PERCENT", help="exit 1 if the hit rate is lower"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        limit = options["fail_under"]
+        if limit is not None and not 0 <= limit <= 100:
+            usage("--fail-under takes a percentage from 0 to 100.")
+        labels = None
+        if options["labels"]:
+            labels = {policy.label for policy in chosen_policies(options["labels"])}
+        period = PERIODS[options["since"]]
+        try:
+            while True:
+                found = report(period)
+                models = [m for m in found.models if labels is None or m.label in labels]
+                if options["watch"] and self.stdout.isatty():
+                    self.stdout.write(CLEAR, ending="")
+                self._show(found, models, options["json"])
+                if not options["watch"]:
+                    break
+                time.sleep(WATCH_SECONDS)
+        except KeyboardInterrupt:
+            return
+        leave(self._code(found, models, limit))
+
+    def _show(self, found: Report, models: list[ModelReport], as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(as_data(found, models)))
+            return
+        totals = found.totals
+        self.stdout.write(
+            f"{found.state}, last {found.period.name}, {found.processes} processes reporting"
+        )
+        if found.trouble:
+            self.stderr.write(found.trouble)
+            return
+        self.stdout.write(
+            f"hit rate {percent(totals.hit_rate)} of {amount(totals.asked)} questions, "
+            f"{rate(found.reads_per_second)} reads/s, p95 hit "
+            f"{milliseconds(totals.hit_latency.p95)}, estimated "
+            f"{amount(totals.queries_avoided)} queries and "
+            f"{duration(totals.database_seconds_avoided)} of database time avoided"
+        )
+        for what, times in found.errors.items():
+            self.stdout.write(f"errors: {what} × {times}")
+        head = ["model", "tier", "reads", "hit rate", "bypass", "p95 hit", "p95 load",
+                "invalidations", "writes/read", "verdict"]  # fmt: skip
+        rows = [_row(model) for model in models]
+        if rows:
+            self.stdout.write("\n" + table(head, rows))
+        for model in models:
+            for reason in model.verdict.reasons:
+                self.stdout.write(f"\n{model.label}: {reason.seen}. {reason.fix}")
+
+    def _code(self, found: Report, models: list[ModelReport], limit: float | None) -> int:
+        if found.state == "down" or found.trouble:
+            return UNREACHABLE
+        if limit is None:
+            return OK
+        asked = sum(model.numbers.asked for model in models)
+        if asked < ENOUGH:
+            self.stderr.write(f"Too few reads to judge: {asked}, {ENOUGH} are needed.")
+            return OK
+        hits = sum(model.numbers.hits + model.numbers.shared for model in models)
+        if 100 * hits / asked < limit:
+            self.stderr.write(f"Hit rate {percent(hits / asked)} is under {limit:g} %.")
+            return FAILURE
+        return OK
+
+
+def _row(model: ModelReport) -> list[str]:
+    n = model.numbers
+    return [
+        model.label,
+        model.policy.tier.name if model.policy else "-",
+        amount(n.reads),
+        percent(n.hit_rate),
+        amount(n.bypasses),
+        milliseconds(n.hit_latency.p95),
+        milliseconds(n.load_latency.p95),
+        amount(n.invalidations),
+        rate(n.writes_per_read),
+        model.verdict.level.title,
+    ]

@@ -1,0 +1,109 @@
+"""Warming: evaluating what policies declare in `warm()`, so that the first visitor finds it.
+
+What is warm already is a hit and costs one round trip, so a warm-up that was interrupted
+is simply run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from django.db.models import QuerySet
+from django.db.models.query import ModelIterable
+
+from cachepatterns import observe
+from cachepatterns.core import outcome
+from cachepatterns.observe import Event, ReadEvent
+from cachepatterns.policy import ModelPolicy, ResolvedPolicy
+from cachepatterns.queryset import cached
+from cachepatterns.read.rows import get_rows, why_no_rows
+
+
+@dataclass(kw_only=True)
+class Warmed:
+    """What a warm-up did for one model. ``asked`` counts evaluated querysets."""
+
+    label: str
+    declared: bool
+    asked: int = 0
+    rows: int = 0
+    stored: int = 0
+    already_warm: int = 0
+    not_cached: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    failed: list[str] = field(default_factory=list)
+    finished: bool = False
+
+    def hear(self, event: Event) -> None:
+        if not isinstance(event, ReadEvent):
+            return
+        if event.outcome in (outcome.HIT, outcome.SHARED):
+            self.already_warm += event.count
+        elif event.outcome == outcome.MISS and not event.reason:
+            self.stored += event.count
+        else:
+            self.not_cached[event.reason or event.outcome] += event.count
+
+
+def declared(policy: ResolvedPolicy) -> bool:
+    """Whether the policy says at all what to warm."""
+    return type(policy.policy).warm is not ModelPolicy.warm
+
+
+def querysets(policy: ResolvedPolicy, limit: int | None = None) -> Iterator[QuerySet[Any]]:
+    """What the policy declares, at most `limit` of it."""
+    return islice(iter(policy.policy.warm() or ()), limit)
+
+
+def warm(
+    policy: ResolvedPolicy,
+    *,
+    limit: int | None = None,
+    batch_size: int = 0,
+    deadline: float = float("inf"),
+    clock: Callable[[], float] = time.monotonic,
+    into: Warmed | None = None,
+) -> Warmed:
+    """Evaluate what the policy declares, until `deadline` on `clock`.
+
+    With a `batch_size`, the rows of the objects found are stored too, that many in one
+    query. A queryset that raises is noted and the others go on. Fills `into`, if given,
+    as it goes, so that an interrupted warm-up can tell what it did.
+    """
+    done = into or Warmed(label=policy.label, declared=declared(policy))
+
+    # Only this thread's reads are the warm-up's, but the command is the only reader.
+    listener = done.hear
+    observe.subscribe(listener)
+    try:
+        for queryset in querysets(policy, limit):
+            if clock() >= deadline:
+                return done
+            try:
+                found = list(cached(queryset))
+                done.rows += len(found)
+                if batch_size and queryset._iterable_class is ModelIterable:
+                    _warm_rows(queryset, found, batch_size)
+            except Exception as error:
+                done.failed.append(f"{type(error).__name__}: {error}")
+            done.asked += 1
+        done.finished = True
+    except Exception as error:  # warm() itself
+        done.failed.append(f"{type(error).__name__}: {error}")
+    finally:
+        observe.unsubscribe(listener)
+    return done
+
+
+def _warm_rows(queryset: QuerySet[Any], found: Iterable[Any], size: int) -> None:
+    policy, reason = why_no_rows(queryset.model, queryset.db)
+    if policy is None or reason:
+        return
+    rows = iter(found)
+    while batch := [instance.pk for instance in islice(rows, size)]:
+        get_rows(queryset.model, batch, queryset.db, policy)

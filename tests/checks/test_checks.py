@@ -1,0 +1,266 @@
+"""One test per check: what is wrong, under which id, with a hint that names the remedy."""
+
+import pytest
+from django.core import checks
+from django.core.checks import run_checks
+from django.db import models
+from django.test.utils import isolate_apps
+
+from cachepatterns import CachedManager, ModelPolicy
+from cachepatterns.registry import site
+from tests.app.caching import ItemPolicy, Plain
+
+
+def found(check_id=None):
+    messages = run_checks(tags=["cachepatterns"])
+    if check_id is None:
+        return [message.id for message in messages]
+    return [m for m in messages if m.id == f"cachepatterns.{check_id}"]
+
+
+@pytest.fixture
+def configure(settings):
+    base = dict(getattr(settings, "CACHEPATTERNS", {}))
+
+    def set_to(**changes):
+        settings.CACHEPATTERNS = {**base, **changes}
+
+    return set_to
+
+
+@pytest.fixture
+def policy(monkeypatch):
+    """Change the items' policy for the time of a test."""
+
+    def change(**attributes):
+        for name, value in attributes.items():
+            monkeypatch.setattr(ItemPolicy, name, value)
+        site.forget()
+
+    yield change
+    monkeypatch.undo()
+    site.forget()
+
+
+@pytest.fixture
+def alias(settings):
+    def change(**changes):
+        default = {**settings.CACHES["default"], **changes}
+        settings.CACHES = {**settings.CACHES, "default": default}
+
+    return change
+
+
+def test_the_projects_own_settings_have_no_errors():
+    assert [check_id for check_id in found() if ".E" in check_id] == []
+
+
+def test_e001_the_setting_is_no_dict(settings):
+    settings.CACHEPATTERNS = ["ALIAS"]
+    assert len(found("E001")) == 1
+
+
+def test_e002_an_alias_that_caches_does_not_have(configure):
+    configure(ALIAS="defualt")
+    (message,) = found("E002")
+    assert message.hint == "Did you mean 'default'?"
+
+
+@pytest.mark.parametrize(
+    "dotted",
+    ["django.core.cache.backends.dummy.DummyCache", "no.such.Backend"],
+)
+def test_e003_a_backend_that_can_not_hold_entries(alias, dotted):
+    alias(BACKEND=dotted)
+    assert "RedisCache" in found("E003")[0].hint
+
+
+def test_e004_an_unknown_setting(configure):
+    configure(ENABELD=True)
+    (message,) = found("E004")
+    assert message.hint == "Did you mean 'ENABLED'?"
+
+
+def test_e005_an_unknown_model(configure):
+    configure(MODELS={"auth.Gruop": {"tier": "static"}})
+    assert found("E005")[0].hint == "Did you mean 'auth.Group'?"
+
+
+def test_e006_an_unknown_option_of_a_model(configure):
+    configure(MODELS={"auth.Group": {"tire": "static"}})
+    assert found("E006")[0].hint == "Did you mean 'tier'?"
+
+
+def test_e007_an_unknown_tier(policy):
+    policy(tier="semistatic")
+    (message,) = found("E007")
+    assert message.hint == "Did you mean 'semi_static'?"
+    assert "ItemPolicy" in message.msg
+
+
+def test_e007_also_from_the_settings(configure):
+    configure(MODELS={"auth.Group": {"tier": "statik"}})
+    assert found("E007")[0].hint == "Did you mean 'static'?"
+
+
+@pytest.mark.parametrize("ttl", [0, -1, "60", True])
+def test_e008_a_ttl_that_is_not_positive(policy, configure, ttl):
+    policy(ttl=ttl)
+    assert len(found("E008")) == 1
+    configure(TIERS={"short": {"ttl": ttl}})
+    assert len(found("E008")) == 2
+
+
+def test_e009_an_unknown_option_of_a_tier(configure):
+    configure(TIERS={"short": {"tll": 5}})
+    assert found("E009")[0].hint == "Did you mean 'ttl'?"
+
+
+@pytest.mark.parametrize("option", ["narrow_by", "narrow_by_only"])
+def test_e010_narrowing_by_no_field(policy, option):
+    policy(**{option: ["stok"]})
+    (message,) = found("E010")
+    assert message.hint == "Did you mean 'stock'?"
+
+
+@pytest.mark.parametrize("name", ["price", "rating", "data", "labels", "notes"])
+def test_e011_narrowing_by_what_can_not_be_spelled(policy, name):
+    policy(narrow_by=[name])
+    assert name in found("E011")[0].msg
+
+
+def test_e012_a_database_that_there_is_not(policy):
+    policy(databases=["default", "repilca"])
+    assert "repilca" in found("E012")[0].msg
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"FLIGHT_TIMEOUT": 0},
+        {"MAX_VALUE_BYTES": "1 MB"},
+        {"STATS_FLUSH_SECONDS": -1},
+        {"JITTER": 1},
+    ],
+)
+def test_e013_a_number_that_is_none(configure, change):
+    configure(**change)
+    assert next(iter(change)) in found("E013")[0].msg
+
+
+@pytest.fixture
+def registered():
+    added = []
+
+    def register(model):
+        site.register(model, Plain)
+        added.append(model)
+
+    yield register
+    for model in added:
+        site.unregister(model)
+
+
+@isolate_apps("tests.app")
+def test_w001_a_base_manager_that_is_not_ours(registered):
+    class Thing(models.Model):  # noqa: DJ008
+        objects = CachedManager()
+
+        class Meta:
+            app_label = "app"
+
+    registered(Thing)
+    assert "base_manager_name" in next(m for m in found("W001") if m.obj is Thing).hint
+
+
+def test_w001_spares_other_peoples_models(configure):
+    configure(MODELS={"auth.Group": {"tier": "static"}})
+    assert "auth.group" not in " ".join(m.msg for m in found("W001"))
+
+
+class Filtered(CachedManager):
+    def get_queryset(self):
+        return super().get_queryset().filter(pk__gt=0)
+
+
+@isolate_apps("tests.app")
+def test_w002_a_base_manager_that_leaves_rows_out(registered):
+    class Thing(models.Model):  # noqa: DJ008
+        objects = Filtered()
+
+        class Meta:
+            app_label = "app"
+            base_manager_name = "objects"
+
+    registered(Thing)
+    assert [m.obj for m in found("W002")] == [Thing]
+
+
+def test_w003_a_cache_in_each_process(alias, settings):
+    settings.DEBUG = False
+    alias(BACKEND="django.core.cache.backends.locmem.LocMemCache")
+    assert len(found("W003")) == 1
+    settings.DEBUG = True
+    assert found("W003") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({}, True),
+        ({"SOCKET_TIMEOUT": 30}, True),
+        ({"SOCKET_TIMEOUT": 0.5}, False),
+        ({"CONNECTION_POOL_KWARGS": {"socket_timeout": 1}}, False),
+    ],
+)
+def test_w004_a_cache_that_can_hold_up_a_page(alias, options, warned):
+    alias(OPTIONS=options)
+    assert bool(found("W004")) is warned
+
+
+def test_w004_knows_timeouts_in_addresses(alias):
+    alias(OPTIONS={}, LOCATION="redis://127.0.0.1:1/0?socket_timeout=1")
+    assert found("W004") == []
+
+
+@pytest.mark.parametrize(("session_alias", "warned"), [("default", True), ("sessions", False)])
+def test_w005_sessions_in_the_same_cache(settings, session_alias, warned):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+    settings.SESSION_CACHE_ALIAS = session_alias
+    assert bool(found("W005")) is warned
+
+
+@pytest.mark.parametrize(
+    ("label", "tier", "warned"),
+    [
+        ("sessions.Session", "static", True),
+        ("auth.User", "static", True),
+        ("auth.User", "never", False),
+        ("auth.Group", "static", False),
+    ],
+)
+def test_w006_secrets_in_the_cache(configure, label, tier, warned):
+    configure(MODELS={label: {"tier": tier}})
+    assert bool(found("W006")) is warned
+
+
+def test_every_message_has_a_hint(configure, policy, alias):
+    configure(ENABELD=1, TIERS={"short": {"ttl": 0}}, MODELS={"x.Y": {"tire": ""}}, JITTER=2)
+    policy(tier="x", narrow_by=["nothing", "price"], databases=["nowhere"])
+    alias(OPTIONS={})
+    messages = run_checks(tags=["cachepatterns"])
+    assert len(messages) > 8
+    assert all(isinstance(m, checks.CheckMessage) and m.hint for m in messages)
+
+
+def test_a_policy_that_narrows_by_nothing_known_still_lets_the_project_start():
+    class Wrong(ModelPolicy):
+        narrow_by = ["nothing"]
+
+    from tests.app.models import Secret
+
+    site.register(Secret, Wrong)
+    try:
+        assert site.policy_for(Secret) is not None
+    finally:
+        site.unregister(Secret)

@@ -1,0 +1,74 @@
+"""cache_stats prints the report, and fails a pipeline whose hit rate is too low."""
+
+import json
+import time
+
+import pytest
+
+from cachepatterns.observe import ReadEvent
+from cachepatterns.stats.recorder import Recorder
+
+
+@pytest.fixture
+def counted():
+    recorder = Recorder(background=False)
+    for outcome, times in (("hit", 225), ("miss", 75)):
+        for _ in range(times):
+            recorder(ReadEvent("app.item", "list", outcome, 0.001, 0.004))
+    recorder.flush()
+
+
+def test_it_prints_totals_and_a_table(run, counted):
+    answer = run("cache_stats")
+    assert answer.code == 0
+    assert "hit rate 75.0 % of 300 questions" in answer.out
+    assert "investigate" in answer.out
+
+
+def test_as_json_it_has_every_model_and_pattern(run, counted):
+    data = json.loads(run("cache_stats", "app.item", "--json").out)
+    (item,) = data["models"]
+    assert item["hit_rate"] == 0.75
+    assert item["patterns"][0]["pattern"] == "list"
+    assert item["verdict"]["level"] == "investigate"
+
+
+@pytest.mark.parametrize(("limit", "code"), [("75", 0), ("80", 1)])
+def test_it_fails_under_a_hit_rate(run, counted, limit, code):
+    assert run("cache_stats", "--fail-under", limit).code == code
+
+
+def test_too_few_reads_are_not_judged(run):
+    answer = run("cache_stats", "--fail-under", "80")
+    assert answer.code == 0
+    assert "Too few reads" in answer.err
+
+
+def test_it_looks_back_as_far_as_it_is_told(run):
+    recorder = Recorder(background=False, clock=lambda: time.time() - 3 * 3600)
+    recorder(ReadEvent("app.item", "list", "hit", 0.001))
+    recorder.flush()
+    assert json.loads(run("cache_stats", "--json").out)["totals"]["hits"] == 0
+    assert json.loads(run("cache_stats", "--json", "--since", "6h").out)["totals"]["hits"] == 1
+
+
+def test_watching_ends_with_ctrl_c(run, counted, monkeypatch):
+    shown = []
+
+    def sleep(seconds):
+        shown.append(seconds)
+        if len(shown) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("cachepatterns.management.commands.cache_stats.time.sleep", sleep)
+    answer = run("cache_stats", "--watch")
+    assert answer.code == 0
+    assert answer.out.count("hit rate 75.0 %") == 3
+
+
+def test_a_model_nobody_registered_is_a_usage_error(run):
+    assert run("cache_stats", "app.Secret").code == 2
+
+
+def test_without_redis_it_says_so(run, redis_down):
+    assert run("cache_stats").code == 4

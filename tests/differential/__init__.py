@@ -1,0 +1,1 @@
+"""The cache against the database: random questions between random writes, compared."""

@@ -1,0 +1,71 @@
+"""The differential test finds what it is there to find: each fault here must be caught."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cachepatterns import sqlwatch
+from cachepatterns.read import compiler, eligibility
+from cachepatterns.transactions import PendingWrites
+from cachepatterns.write import dispatch, inserting, returning
+from tests.differential.harness import Difference, Harness, NoHit
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "sqlite"]),
+    pytest.mark.usefixtures("both_databases"),
+]
+STEPS = 2000
+BOTH, POSTGRESQL = ("default", "sqlite"), ("default",)
+
+
+def _only_new_values(row_tags: Any) -> Any:
+    return lambda policy, database, rows: row_tags(policy, database, [(None, a) for _, a in rows])
+
+
+def _only_own_table(dependencies: Any) -> Any:
+    def narrowed(query: Any, *args: Any) -> Any:
+        found = dependencies(query, *args)
+        own = f"{query.model._meta.concrete_model._meta.label_lower}@"
+        return replace(found, tags=tuple(t for t in found.tags if t.startswith(own)))
+
+    return narrowed
+
+
+def _without_parameters(digest: Any) -> Any:
+    return lambda sql, params, *more: digest(sql, (), *more)
+
+
+Fault = tuple[Any, str, Callable[[Any], Any]]
+FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
+    "nothing is bumped": ((dispatch, "deliver", lambda _: lambda events: None), BOTH),
+    "a commit bumps nothing": ((PendingWrites, "__call__", lambda _: lambda self: None), BOTH),
+    "statements are not watched": (
+        (sqlwatch, "record_coarse", lambda _: lambda *args: None),
+        BOTH,
+    ),
+    "inserts are not told": ((inserting, "row_tags", lambda _: lambda *args: set()), BOTH),
+    "old values are forgotten": ((returning, "row_tags", _only_new_values), POSTGRESQL),
+    "transactions read what others see": (
+        (eligibility, "pending_writes", lambda _: lambda connection: None),
+        POSTGRESQL,
+    ),
+    "joined tables are forgotten": ((compiler, "dependencies", _only_own_table), BOTH),
+    "parameters are forgotten": ((compiler, "query_digest", _without_parameters), BOTH),
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "using"),
+    [
+        pytest.param(name, using, id=f"{name}, {using}")
+        for name in FAULTS
+        for using in FAULTS[name][1]
+    ],
+)
+def test_the_harness_reports_it_when(fault, using, monkeypatch):
+    (home, name, spoil), _ = FAULTS[fault]
+    monkeypatch.setattr(home, name, spoil(getattr(home, name)))
+    with pytest.raises((Difference, NoHit)):
+        Harness(using, seed=1).run(STEPS)
