@@ -50,8 +50,9 @@ def statement_fence(
     """Around a statement that may commit by itself: keep readers away while it runs.
 
     Yields what to give to `record`. `model_tags` are those of the models it may write, and
-    ``#`` if rules may follow. Does nothing inside a transaction. Where the connection is lost the outcome is unknown: the
-    registration is left to expire, and its purge bumps the model tags.
+    ``#`` if rules may follow. Does nothing inside a transaction. Where the connection is lost
+    the outcome is unknown: the registration is left to expire, and its purge bumps the model
+    tags.
     """
     strict = [name for name in model_tags if is_strict(label_of(name))]
     if in_transaction(connection) or not strict:
