@@ -83,7 +83,8 @@ def unsubscribe(listener: Listener) -> None:
     """Stop calling `listener`; unknown listeners are ignored."""
     global _listeners
     with _lock:
-        _listeners = tuple(known for known in _listeners if known is not listener)
+        # By equality, as in `subscribe`: each access to a method makes a new object.
+        _listeners = tuple(known for known in _listeners if known != listener)
 
 
 def emit(event: Event) -> None:

@@ -28,9 +28,13 @@ log = BurstLog()
 
 
 def install(*, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
-    """Receiver of ``connection_created``: put the wrapper on the connection, once."""
+    """Receiver of ``connection_created``: put the wrapper on the connection, once.
+
+    First in the list: the end of an `execute_wrapper()` block takes away the last one, and
+    it may have been within such a block that the connection was opened.
+    """
     if watch not in connection.execute_wrappers:
-        connection.execute_wrappers.append(watch)
+        connection.execute_wrappers.insert(0, watch)
 
 
 def watch(

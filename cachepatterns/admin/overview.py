@@ -81,7 +81,7 @@ def common(found: Report) -> dict[str, Any]:
 
 def _state(found: Report) -> str:
     if found.state == "down":
-        return _("Redis does not answer. The shop reads the database; nothing stale is served.")
+        return _("Redis does not answer. The site reads the database; nothing stale is served.")
     if found.state == "disabled":
         return _("The cache is switched off (ENABLED). Every read goes to the database.")
     if found.state == "degraded":

@@ -145,7 +145,8 @@ class Statement:
     target: str | None = None
 
 
-_NAME = r'(?:(?:"[^"]+"|`[^`]+`|\w+)\s*\.\s*)?(?P<target>"[^"]+"|`[^`]+`|\w+)'
+# A bare name ends where no letter follows: not at the D in product/**/ (…).
+_NAME = r'(?:(?:"[^"]+"|`[^`]+`|\w+)\s*\.\s*)?(?P<target>"[^"]+"|`[^`]+`|\w+(?![\w$]))'
 _SIMPLE = re.compile(
     rf"""\s*(?:
       (?P<insert>INSERT\s+(?:OR\s+\w+\s+|IGNORE\s+)?INTO|REPLACE\s+INTO)\s+{_NAME}\s*[(\sDV]

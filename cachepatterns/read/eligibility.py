@@ -52,11 +52,20 @@ def why_not_in_transaction(connection: BaseDatabaseWrapper) -> str:
         return "manual transaction"
     if not connection.in_atomic_block:
         return ""
+    if connection.needs_rollback or _is_aborted(connection):
+        return "broken transaction"
     if pending_writes(connection) is not None:
         return "transaction has written"
     if not _reads_committed(connection):
         return "snapshot transaction"
     return ""
+
+
+def _is_aborted(connection: BaseDatabaseWrapper) -> bool:
+    """Whether PostgreSQL refuses every further statement: then we give no answer either."""
+    info = getattr(connection.connection, "info", None)
+    status = getattr(info, "transaction_status", None)
+    return getattr(status, "name", "") == "INERROR"
 
 
 def _reads_committed(connection: BaseDatabaseWrapper) -> bool:

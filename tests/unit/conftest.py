@@ -1,0 +1,5 @@
+from hypothesis import settings
+
+# No file of past failures is kept, and a busy machine is no reason to fail.
+settings.register_profile("tests", database=None, deadline=None, max_examples=150)
+settings.load_profile("tests")
