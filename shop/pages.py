@@ -41,7 +41,9 @@ PAGES: tuple[Page, ...] = (
     Page(path=PRODUCT, visitor="customer", cached=True, sql=2),
     Page(path="/cart/", visitor="customer", cached=True, sql=1),
     Page(path="/checkout/", visitor="customer", cached=True, sql=2),  # and today's prices
-    Page(path="/order/ADA0000001/", visitor="customer", cached=True, sql=3),  # orders never are cached
+    Page(
+        path="/order/ADA0000001/", visitor="customer", cached=True, sql=3
+    ),  # orders never are cached
     Page(path="/profile/", visitor="customer", cached=True, sql=2),
     # Staff edit what the database holds; what Django's admin asks differs by its version.
     Page(path="/admin/", visitor="staff"),

@@ -3,7 +3,7 @@
 import pytest
 from django.core.cache import caches
 
-from cachepatterns.testing import declare_no_writers
+from cachepatterns.quarantine import declare_no_writers
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ class Store:
             self.call("tend", self.backend.tend, due, life=config().FENCE_SECONDS)
 
     def declare_no_writers(self, guards: Sequence[str]) -> None:
-        """Open guards at once. Only while nobody writes: see `cachepatterns.testing`."""
+        """Open guards at once. Only while nobody writes: see `cachepatterns.quarantine`."""
         life = config().FENCE_SECONDS
         self.call("tend", self.backend.tend, guards, life=life, no_writers=True)
 

@@ -7,13 +7,14 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from cachepatterns.quarantine import declare_no_writers
 from tests.app.models import Category, Item
 
 _numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def own_prefix(settings):
+def own_prefix(settings, django_db_setup):
     settings.CACHEPATTERNS = {
         **getattr(settings, "CACHEPATTERNS", {}),
         "PREFIX": f"admin-test-{os.getpid()}-{next(_numbers)}",
@@ -27,6 +28,7 @@ def own_prefix(settings):
         "django.contrib.messages.middleware.MessageMiddleware",
     ]
     settings.TEMPLATES = [{**engine, "DIRS": []} for engine in settings.TEMPLATES]
+    declare_no_writers()
     return settings.CACHEPATTERNS["PREFIX"]
 
 

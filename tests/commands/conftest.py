@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from django.core.management import CommandError, call_command
 
+from cachepatterns.quarantine import declare_no_writers
 from tests.app.caching import ItemPolicy
 from tests.app.models import Category, Item
 
@@ -22,12 +23,13 @@ class Ran:
 
 
 @pytest.fixture(autouse=True)
-def own_prefix(settings):
+def own_prefix(settings, django_db_setup):
     settings.CACHEPATTERNS = {
         **getattr(settings, "CACHEPATTERNS", {}),
         "PREFIX": f"command-test-{os.getpid()}-{next(_numbers)}",
         "STATS_FLUSH_SECONDS": 3600,
     }
+    declare_no_writers()
     return settings.CACHEPATTERNS["PREFIX"]
 
 

@@ -12,7 +12,7 @@ from django.core.cache import caches
 from cachepatterns.backends import store as store_module
 from cachepatterns.backends.store import current_store
 from cachepatterns.core.key import tag_key
-from cachepatterns.testing import declare_no_writers
+from cachepatterns.quarantine import declare_no_writers
 from shop.servers import EmbeddedValkey
 from tests.app.models import Item
 from tests.events import eventually, outcome_of, seen

@@ -20,7 +20,7 @@ from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core.key import guard_key
 from cachepatterns.exceptions import WriteRefused
-from cachepatterns.testing import declare_no_writers
+from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.transactions import database_id
 from shop.servers import EmbeddedValkey
 from tests.app.models import Category, Item, Note

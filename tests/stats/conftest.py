@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.stats.recorder import Recorder
 
 _numbers = itertools.count()
@@ -25,12 +26,13 @@ def clock():
 
 
 @pytest.fixture(autouse=True)
-def own_prefix(settings):
+def own_prefix(settings, django_db_setup):
     settings.CACHEPATTERNS = {
         **getattr(settings, "CACHEPATTERNS", {}),
         "PREFIX": f"stats-test-{os.getpid()}-{next(_numbers)}",
         "STATS_FLUSH_SECONDS": 3600,
     }
+    declare_no_writers()
     return settings.CACHEPATTERNS["PREFIX"]
 
 

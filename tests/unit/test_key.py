@@ -80,7 +80,9 @@ def test_equal_parameters_have_equal_digests_whichever_objects_they_are(make):
     assert digest(make()) == digest(make())
 
 
-@pytest.mark.parametrize("value", [object(), [object()], {1, 2}, {"a": 1}], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [object(), [object()], {1, 2}, {"a": 1}], ids=lambda value: type(value).__name__
+)
 def test_a_value_without_a_spelling_of_its_own_is_no_part_of_a_key(value):
     assert not is_keyable(value)
     with pytest.raises(TypeError, match="no spelling"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from cachepatterns.conf import config
 from cachepatterns.management.console import (
     FAILURE,
     OK,
@@ -22,6 +23,7 @@ from cachepatterns.management.console import (
     table,
     usage,
 )
+from cachepatterns.quarantine import declare_no_writers, wait_until_open
 from cachepatterns.registry import tiers
 from cachepatterns.warming import Warmed, declared, querysets, warm
 
@@ -44,6 +46,11 @@ class Command(BaseCommand):
             help="also store the rows of the objects found, this many per query",
         )
         parser.add_argument("--max-seconds", type=float, help="stop after this long")
+        parser.add_argument(
+            "--no-writers",
+            action="store_true",
+            help="declare that nothing writes yet: an empty Redis needs no quarantine then",
+        )
         parser.add_argument("--dry-run", action="store_true", help="say what would be warmed")
         parser.add_argument("--json", action="store_true", help="the result as JSON")
 
@@ -61,6 +68,7 @@ class Command(BaseCommand):
             return
         require_server()
         started = time.monotonic()
+        self._open_guards(options["no_writers"])
         seconds = options["max_seconds"]
         deadline = started + seconds if seconds is not None else float("inf")
         progress = Progress(len(policies), self.stderr, "warming")
@@ -82,6 +90,15 @@ class Command(BaseCommand):
             self.stderr.write("Interrupted; what was done until then:")
         self._tell(results, time.monotonic() - started, options["json"])
         leave(_code(results, interrupted))
+
+    def _open_guards(self, no_writers: bool) -> None:
+        """What is stored in quarantine is nothing, so it has to end first."""
+        if no_writers:
+            declare_no_writers()
+        elif not wait_until_open(0):
+            self.stderr.write("Waiting for registrations that may have been lost to expire ...")
+            if not wait_until_open(config().FENCE_SECONDS + 1):
+                self.stderr.write("Some models are being written to; warming what can be.")
 
     def _would(self, policies: list[Any], options: Any) -> None:
         found = {p.label: sum(1 for _ in querysets(p, options["limit"])) for p in policies}

@@ -28,4 +28,7 @@ class Command(BaseCommand):
                 seed(products=products, reviews=reviews, progress=progress)
         if "cache_warm" in get_commands():
             self.stdout.write("Warming the cache ...")
-            call_command("cache_warm", all=True, stdout=self.stdout, stderr=self.stderr)
+            # Nothing serves yet: nobody but us can have written.
+            call_command(
+                "cache_warm", all=True, no_writers=True, stdout=self.stdout, stderr=self.stderr
+            )
