@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db import models
+from django.db import connections, models
 from django.db.models import Q, QuerySet
 from django.db.models.query import ModelIterable
 
@@ -101,6 +101,9 @@ class CachedQuerySetMixin:
                 values = list(id_list)
                 if not values:
                     return {}
+                most = connections[self.db].features.max_query_params  # type: ignore[attr-defined]
+                if most and len(values) > most:  # Django asks in several statements.
+                    return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
                 try:
                     found = get_rows(self.model, values, self.db, policy)  # type: ignore[attr-defined]
                 except (ValueError, TypeError, OverflowError):

@@ -256,8 +256,8 @@ def _spell(policy: ResolvedPolicy, value: Any, using: str) -> tuple[Any, str]:
     """A primary key's prepared value and its spelling in keys and tags."""
     pk = policy.pk
     assert pk is not None
-    if isinstance(value, models.Model):
-        value = value.pk
+    if hasattr(value, "resolve_expression"):
+        raise TypeError(f"{value!r} is no value, but an expression")
     prepared = pk.field.get_prep_value(value)
     return prepared, tag.canonical(pk.kind, as_stored(pk, prepared, connections[using]))
 

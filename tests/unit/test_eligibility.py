@@ -54,6 +54,9 @@ def atomic(**state):
     return connection(in_atomic_block=True, **state)
 
 
+HOOK = (set(), print, True)
+
+
 def written():
     return [(set(), PendingWrites(lambda events: None), True)]
 
@@ -85,7 +88,7 @@ def test_nothing_speaks_against_an_autocommit_read(vendor):
             lambda: atomic(run_on_commit=[(set(), print, True), *written()]),
             "transaction has written",
         ),
-        (lambda: atomic(run_on_commit=[(set(), print, True)]), ""),
+        (lambda: atomic(run_on_commit=[HOOK]), ""),
         (lambda: atomic(needs_rollback=True), "broken transaction"),
         (lambda: atomic(driver=Driver(status="INERROR")), "broken transaction"),
     ],
