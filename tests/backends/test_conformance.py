@@ -1,0 +1,227 @@
+"""What every backend must do; the same sentences for all of them."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cachepatterns.backends.base import Backend
+
+MINUTE = 60.0
+
+
+def put(backend: Backend, **values: bytes) -> None:
+    backend.store([(key, value, MINUTE) for key, value in values.items()], [], MINUTE)
+
+
+def eventually(condition) -> bool:
+    """Whether `condition` comes true within ten seconds; returns as soon as it does."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+# -- entries ----------------------------------------------------------------------------------
+
+
+def test_values_are_read_in_the_order_of_their_keys_and_none_where_there_is_none(backend):
+    put(backend, a=b"1", b=b"2")
+    assert backend.get_many(["b", "c", "a", "b"]) == [b"2", None, b"1", b"2"]
+
+
+def test_a_stored_entry_replaces_the_one_before(backend):
+    put(backend, a=b"1")
+    put(backend, a=b"2")
+    assert backend.get_many(["a"]) == [b"2"]
+
+
+@given(
+    key=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40),
+    value=st.binary(max_size=200),
+)
+@settings(
+    database=None,
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_keys_are_any_text_and_values_any_bytes(backend, key, value):
+    put(backend, **{key: value})
+    assert backend.get_many([key]) == [value]
+    assert backend.delete([key]) == 1
+
+
+def test_a_megabyte_comes_back_whole(backend):
+    value = bytes(range(256)) * 4096
+    put(backend, a=value)
+    assert backend.get_many(["a"]) == [value]
+
+
+def test_many_keys_are_read_and_deleted_at_once(backend):
+    keys = [f"k{n}" for n in range(2500)]
+    put(backend, **dict.fromkeys(keys, b"x"))
+    assert backend.get_many(keys) == [b"x"] * 2500
+    assert backend.delete(keys) == 2500
+    assert backend.get_many(keys) == [None] * 2500
+
+
+def test_an_entry_is_gone_when_its_ttl_is_over(backend):
+    backend.store([("short", b"x", 0.02), ("long", b"x", MINUTE)], [], MINUTE)
+    assert eventually(lambda: backend.get_many(["short"]) == [None])
+    assert backend.get_many(["long"]) == [b"x"]
+
+
+def test_deleting_tells_how_many_there_were(backend):
+    put(backend, a=b"1", b=b"2")
+    assert backend.delete(["a", "missing", "b"]) == 2
+    assert backend.delete(["a"]) == 0
+    assert backend.delete([]) == 0
+
+
+# -- stamps -----------------------------------------------------------------------------------
+
+
+def test_minting_puts_a_stamp_where_there_is_none_and_adopts_the_one_that_stands(backend):
+    assert backend.mint(["t1"], [b"first"], MINUTE) == [b"first"]
+    assert backend.mint(["t1", "t2"], [b"second", b"other"], MINUTE) == [b"first", b"other"]
+    assert backend.get_many(["t1", "t2"]) == [b"first", b"other"]
+
+
+def test_a_deleted_stamp_is_minted_anew_and_never_comes_back(backend):
+    backend.mint(["t"], [b"old"], MINUTE)
+    backend.delete(["t"])
+    assert backend.get_many(["t"]) == [None]
+    assert backend.mint(["t"], [b"new"], MINUTE) == [b"new"]
+
+
+def test_storing_an_entry_does_not_bring_a_bumped_stamp_back(backend):
+    """The late store of an old value: its stamp is gone, and must stay so."""
+    backend.mint(["t"], [b"old"], MINUTE)
+    backend.delete(["t"])
+    backend.store([("entry", b"value", MINUTE)], ["t"], MINUTE)
+    assert backend.get_many(["entry", "t"]) == [b"value", None]
+
+
+def test_storing_an_entry_lets_its_stamps_live_on_and_changes_none(backend):
+    backend.mint(["t"], [b"stamp"], 30.0)
+    backend.store([("entry", b"value", MINUTE)], ["t", "t"], 3600.0)
+    (info,) = backend.inspect(["t"])
+    assert 3500 < info.ttl <= 3600
+    assert backend.get_many(["t"]) == [b"stamp"]
+
+
+def test_a_stamp_ends_with_its_ttl(backend):
+    backend.mint(["t"], [b"stamp"], 0.02)
+    assert eventually(lambda: backend.get_many(["t"]) == [None])
+
+
+def test_of_many_who_mint_at_once_all_hold_the_same_stamp(backend):
+    start = threading.Barrier(6)
+
+    def mint(number):
+        start.wait(20)
+        return backend.mint(["t1", "t2"], [b"one%d" % number, b"two%d" % number], MINUTE)
+
+    with ThreadPoolExecutor(6) as pool:
+        held = list(pool.map(mint, range(6)))
+    assert all(stamps == held[0] for stamps in held)
+    assert backend.get_many(["t1", "t2"]) == held[0]
+
+
+# -- looking at keys ----------------------------------------------------------------------------
+
+
+def scanned(backend, pattern, limit=100_000):
+    return [key for page in backend.scan(pattern, limit=limit) for key in page]
+
+
+def test_a_scan_finds_what_matches_and_nothing_else(backend):
+    put(backend, **{"cp:row:a:1": b"", "cp:row:a:2": b"", "cp:q:a:1": b"", "other": b""})
+    assert sorted(set(scanned(backend, "cp:row:*"))) == ["cp:row:a:1", "cp:row:a:2"]
+    assert sorted(set(scanned(backend, "cp:?:a:1"))) == ["cp:q:a:1"]
+    assert scanned(backend, "nothing*") == []
+
+
+def test_a_scan_comes_in_pages_and_stops_near_its_limit(backend):
+    put(backend, **{f"k{n}": b"" for n in range(3000)})
+    assert len(set(scanned(backend, "k*"))) == 3000
+    assert 0 < len(scanned(backend, "k*", limit=500)) < 2000
+
+
+def test_inspecting_tells_ttl_and_size_of_the_keys_that_exist(backend):
+    put(backend, small=b"x", large=b"x" * 5000)
+    found = {info.key: info for info in backend.inspect(["small", "missing", "large"])}
+    assert found.keys() == {"small", "large"}
+    assert all(0 < info.ttl <= MINUTE for info in found.values())
+    assert found["large"].size >= 5000 > found["small"].size > 0
+    assert backend.inspect([]) == []
+
+
+# -- statistics ---------------------------------------------------------------------------------
+
+
+def test_counters_add_up_field_by_field(backend):
+    backend.add({"c1": {"hit": 2, "miss": 1}, "c2": {"hit": 5}}, MINUTE)
+    backend.add({"c1": {"hit": 3, "bypass": -1}}, MINUTE)
+    assert backend.counters(["c1", "missing", "c2"]) == [
+        {"hit": 5, "miss": 1, "bypass": -1},
+        {},
+        {"hit": 5},
+    ]
+
+
+def test_counters_of_many_threads_lose_nothing(backend):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: backend.add({"c": {"n": 1}}, MINUTE), range(200)))
+    assert backend.counters(["c"]) == [{"n": 200}]
+
+
+def test_counters_end_with_their_ttl(backend):
+    backend.add({"c": {"n": 1}}, 1.0)
+    assert eventually(lambda: backend.counters(["c"]) == [{}])
+
+
+def test_changing_the_counters_one_was_given_changes_nothing(backend):
+    backend.add({"c": {"n": 1}}, MINUTE)
+    backend.counters(["c"])[0]["n"] = 99
+    assert backend.counters(["c"]) == [{"n": 1}]
+
+
+def test_a_list_keeps_the_newest_first(backend):
+    backend.push("l", [b"1", b"2", b"3"], keep=4, ttl=MINUTE)
+    backend.push("l", [b"4", b"5"], keep=4, ttl=MINUTE)
+    assert backend.newest("l", 10) == [b"5", b"4", b"3", b"2"]
+    assert backend.newest("l", 2) == [b"5", b"4"]
+    assert backend.newest("missing", 2) == []
+
+
+def test_a_list_ends_with_its_ttl(backend):
+    backend.push("l", [b"1"], keep=4, ttl=1.0)
+    assert eventually(lambda: backend.newest("l", 1) == [])
+
+
+def test_counters_and_lists_are_deleted_like_entries(backend):
+    backend.add({"c": {"n": 1}}, MINUTE)
+    backend.push("l", [b"1"], keep=4, ttl=MINUTE)
+    assert backend.delete(["c", "l"]) == 2
+    assert backend.counters(["c"]) == [{}]
+    assert backend.newest("l", 1) == []
+    assert backend.delete(["c", "l"]) == 0
+
+
+# -- the server -----------------------------------------------------------------------------------
+
+
+def test_a_living_backend_answers_a_ping_and_tells_of_itself(backend):
+    backend.ping()
+    put(backend, a=b"x" * 1000)
+    info = backend.info()
+    assert info["used_memory"] >= 1000
+    assert isinstance(info["version"], str)
+    assert info["maxmemory"] >= 0
