@@ -32,8 +32,9 @@ class PendingWrites:
     misses.
     """
 
-    def __init__(self, deliver: Deliver) -> None:
+    def __init__(self, deliver: Deliver, driver: Any) -> None:
         self._deliver = deliver
+        self._driver = driver
         self.events: list[InvalidationEvent] = []
         self.fence: Any = None
         """The transaction's registration (`write.fence.Fence`); it lives as long as this."""
@@ -43,6 +44,12 @@ class PendingWrites:
         fence, self.fence = self.fence, None
         if events:
             self._deliver(events, fence)
+
+    def __del__(self) -> None:
+        # Dropped by Django, uncalled: after a rollback, or with a connection that died.
+        fence = self.fence
+        if fence is not None:
+            fence.abandon(is_over=_is_idle(self._driver))
 
 
 def pending_writes(connection: BaseDatabaseWrapper) -> PendingWrites | None:
@@ -57,10 +64,22 @@ def begin_writes(connection: BaseDatabaseWrapper, deliver: Deliver) -> PendingWr
     """The pending writes of the transaction, made at its first write."""
     pending = pending_writes(connection)
     if pending is None:
-        pending = PendingWrites(deliver)
+        pending = PendingWrites(deliver, connection.connection)
         hooks: list[Any] = connection.run_on_commit
         hooks.insert(0, (set(), pending, True))
     return pending
+
+
+def _is_idle(driver: Any) -> bool:
+    """Whether the driver's connection lives and is in no transaction: whatever was in one
+    is over, one way or the other. False where that is not known."""
+    try:
+        if hasattr(driver, "in_transaction"):  # sqlite3
+            return not driver.in_transaction
+        # psycopg: a PGconn's status 0 is OK, a transaction's 0 is idle
+        return not driver.closed and not driver.broken and driver.info.transaction_status == 0
+    except Exception:
+        return False
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:

@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from queue import Empty, Queue
 from weakref import WeakSet
 
 from cachepatterns.backends.store import current_store
@@ -33,9 +34,9 @@ MAX_TAGS = 500
 class Fence:
     """The registration of one writer: a transaction, or one statement in autocommit.
 
-    It is renewed from a background thread for as long as somebody holds this object. Dropping
-    it stops the renewal and releases nothing: that a transaction's hooks were dropped does not
-    prove that it was rolled back.
+    It is renewed from a background thread for as long as somebody holds this object. That a
+    transaction's hooks were dropped does not prove that it was rolled back: then it is released
+    only where the connection says that it is in no transaction any more (`abandon`).
     """
 
     def __init__(self) -> None:
@@ -89,6 +90,13 @@ class Fence:
             if not self._released and self._guards:
                 current_store().fence(self.token, self._guards, renew=True)
 
+    def abandon(self, *, is_over: bool) -> None:
+        """The transaction's hooks were dropped. If it is certainly over, bump and release from
+        the background thread: right whether it was rolled back or not. Else let it expire."""
+        if is_over and not self._released and self._guards:
+            self._released = True
+            _abandoned.put((self.token, dict(self._guards)))
+
     def _register(self, guards: dict[str, list[str]]) -> None:
         # Noted first: a command that timed out may have been carried out all the same.
         self._guards.update(guards)
@@ -111,8 +119,14 @@ def model_key(prefix: str, name: str) -> str:
 # -- renewal --------------------------------------------------------------------------------
 
 _open: WeakSet[Fence] = WeakSet()
+_abandoned: Queue[tuple[str, dict[str, list[str]]]] = Queue()
 _thread: threading.Thread | None = None
 _starting = threading.Lock()
+
+
+def settle() -> None:
+    """Wait until what abandoned transactions had registered is released."""
+    _abandoned.join()
 
 
 def _renew_from_now_on(fence: Fence) -> None:
@@ -122,21 +136,36 @@ def _renew_from_now_on(fence: Fence) -> None:
         with _starting:
             if _thread is None or not _thread.is_alive():
                 _thread = threading.Thread(
-                    target=_renew_forever, name="cachepatterns-fences", daemon=True
+                    target=_look_after_fences, name="cachepatterns-fences", daemon=True
                 )
                 _thread.start()
 
 
-def _renew_forever() -> None:
+def _look_after_fences() -> None:
+    renewed = 0.0
     while True:
-        time.sleep(min(1.0, config().FENCE_SECONDS / 5))
-        for fence in _held():
-            try:
-                fence.renew()
-            except (BackendError, ConfigurationError):
-                continue  # counted and logged by the store; tried again in a moment
-            except Exception:
-                log.log("A registration could not be renewed", exc_info=True)
+        try:
+            _release_abandoned(timeout=min(1.0, config().FENCE_SECONDS / 5))
+            if time.monotonic() - renewed >= min(1.0, config().FENCE_SECONDS / 5):
+                renewed = time.monotonic()
+                for fence in _held():
+                    fence.renew()
+        except (BackendError, ConfigurationError):
+            continue  # counted and logged by the store; tried again in a moment
+        except Exception:
+            log.log("Registrations could not be looked after", exc_info=True)
+
+
+def _release_abandoned(timeout: float) -> None:
+    try:
+        token, guards = _abandoned.get(timeout=timeout)
+    except Empty:
+        return
+    try:
+        keys = {key for named in guards.values() for key in named if key != EVERYTHING}
+        current_store().release(token, list(guards), sorted(keys))
+    finally:
+        _abandoned.task_done()
 
 
 def _held() -> Sequence[Fence]:
@@ -149,8 +178,8 @@ def _held() -> Sequence[Fence]:
 
 def _after_fork() -> None:
     """The thread did not come along, and the parent renews its own."""
-    global _thread, _open, _starting
-    _thread, _open, _starting = None, WeakSet(), threading.Lock()
+    global _thread, _open, _starting, _abandoned
+    _thread, _open, _starting, _abandoned = None, WeakSet(), threading.Lock(), Queue()
 
 
 os.register_at_fork(after_in_child=_after_fork)

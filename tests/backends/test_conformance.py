@@ -17,6 +17,11 @@ def put(backend: Backend, **values: bytes) -> None:
     backend.store([(key, value, MINUTE) for key, value in values.items()], [], MINUTE)
 
 
+def mint(backend: Backend, stamps: dict[str, bytes], ttl: float = MINUTE, guard: str = "g"):
+    backend.tend([guard], life=MINUTE, no_writers=True)
+    return backend.mint([guard], list(stamps), list(stamps.values()), ttl=ttl, life=MINUTE)
+
+
 def eventually(condition) -> bool:
     """Whether `condition` comes true within ten seconds; returns as soon as it does."""
     deadline = time.monotonic() + 10
@@ -88,28 +93,28 @@ def test_deleting_tells_how_many_there_were(backend):
 
 
 def test_minting_puts_a_stamp_where_there_is_none_and_adopts_the_one_that_stands(backend):
-    assert backend.mint(["t1"], [b"first"], MINUTE) == [b"first"]
-    assert backend.mint(["t1", "t2"], [b"second", b"other"], MINUTE) == [b"first", b"other"]
+    assert mint(backend, {"t1": b"first"}) == [b"first"]
+    assert mint(backend, {"t1": b"second", "t2": b"other"}) == [b"first", b"other"]
     assert backend.get_many(["t1", "t2"]) == [b"first", b"other"]
 
 
 def test_a_deleted_stamp_is_minted_anew_and_never_comes_back(backend):
-    backend.mint(["t"], [b"old"], MINUTE)
+    mint(backend, {"t": b"old"})
     backend.delete(["t"])
     assert backend.get_many(["t"]) == [None]
-    assert backend.mint(["t"], [b"new"], MINUTE) == [b"new"]
+    assert mint(backend, {"t": b"new"}) == [b"new"]
 
 
 def test_storing_an_entry_does_not_bring_a_bumped_stamp_back(backend):
     """The late store of an old value: its stamp is gone, and must stay so."""
-    backend.mint(["t"], [b"old"], MINUTE)
+    mint(backend, {"t": b"old"})
     backend.delete(["t"])
     backend.store([("entry", b"value", MINUTE)], ["t"], MINUTE)
     assert backend.get_many(["entry", "t"]) == [b"value", None]
 
 
 def test_storing_an_entry_lets_its_stamps_live_on_and_changes_none(backend):
-    backend.mint(["t"], [b"stamp"], 30.0)
+    mint(backend, {"t": b"stamp"}, 30.0)
     backend.store([("entry", b"value", MINUTE)], ["t", "t"], 3600.0)
     (info,) = backend.inspect(["t"])
     assert 3500 < info.ttl <= 3600
@@ -117,21 +122,85 @@ def test_storing_an_entry_lets_its_stamps_live_on_and_changes_none(backend):
 
 
 def test_a_stamp_ends_with_its_ttl(backend):
-    backend.mint(["t"], [b"stamp"], 0.02)
+    mint(backend, {"t": b"stamp"}, 0.02)
     assert eventually(lambda: backend.get_many(["t"]) == [None])
 
 
 def test_of_many_who_mint_at_once_all_hold_the_same_stamp(backend):
     start = threading.Barrier(6)
 
-    def mint(number):
+    def race(number):
         start.wait(20)
-        return backend.mint(["t1", "t2"], [b"one%d" % number, b"two%d" % number], MINUTE)
+        return mint(backend, {"t1": b"one%d" % number, "t2": b"two%d" % number})
 
     with ThreadPoolExecutor(6) as pool:
-        held = list(pool.map(mint, range(6)))
+        held = list(pool.map(race, range(6)))
     assert all(stamps == held[0] for stamps in held)
     assert backend.get_many(["t1", "t2"]) == held[0]
+
+
+# -- writers ------------------------------------------------------------------------------------
+
+
+def is_open(backend, *guards):
+    return backend.read(guards, []).is_open
+
+
+def test_a_registration_deletes_the_stamps_it_names_and_lets_none_be_minted(backend):
+    mint(backend, {"t1": b"one", "t2": b"two"})
+    backend.fence("w", {"g": ["t1"]}, life=MINUTE)
+    assert backend.get_many(["t1", "t2"]) == [None, b"two"]
+    assert mint(backend, {"t1": b"x", "t2": b"y"}) is None
+    assert backend.get_many(["t1"]) == [None]
+    assert mint(backend, {"t2": b"y", "t3": b"z"}) == [b"two", b"z"]
+    assert is_open(backend, "g") == [True]  # other tags' entries may be served
+
+
+def test_a_writer_that_can_not_tell_closes_the_guard_and_deletes_nothing(backend):
+    mint(backend, {"t": b"one"})
+    backend.fence("w", {"g": ["*", "model"]}, life=MINUTE)
+    assert is_open(backend, "g", "other")[0] is False
+    assert backend.get_many(["t"]) == [b"one"]
+    assert mint(backend, {"t2": b"x"}) is None
+    backend.release("w", ["g"], ["t"], life=MINUTE)
+    assert is_open(backend, "g") == [True]
+    assert backend.get_many(["t"]) == [None]
+
+
+def test_a_release_leaves_other_writers_where_they_are(backend):
+    mint(backend, {"t": b"one"})
+    backend.fence("w1", {"g": ["t"]}, life=MINUTE)
+    backend.fence("w2", {"g": ["t"]}, life=MINUTE)
+    backend.release("w1", ["g"], ["t"], life=MINUTE)
+    assert mint(backend, {"t": b"x"}) is None
+    backend.release("w2", ["g"], ["t"], life=MINUTE)
+    backend.release("w2", ["g"], ["t"], life=MINUTE)
+    assert mint(backend, {"t": b"x"}) == [b"x"]
+
+
+@pytest.mark.parametrize("named", [["t"], ["*", "t"]])
+def test_an_expired_registration_is_purged_with_the_bump_that_it_names(backend, named):
+    mint(backend, {"t": b"one"})
+    backend.fence("w", {"g": named}, life=0.05)
+
+    assert mint(backend, {"other": b"x", "t": b"x"}) is None
+
+    def minted_anew():
+        return mint(backend, {"t": b"two"}) == [b"two"]
+
+    assert eventually(minted_anew)
+    assert is_open(backend, "g") == [True]
+
+
+def test_renewing_prolongs_and_puts_back_what_was_lost(backend):
+    mint(backend, {"t": b"one"})
+    backend.fence("w", {"g": ["t"]}, life=0.05)
+    backend.fence("w", {"g": ["t"]}, life=MINUTE, renew=True)
+    assert mint(backend, {"t": b"x"}) is None
+    backend.release("w", ["g"], [], life=MINUTE)
+    mint(backend, {"t": b"minted meanwhile"})
+    backend.fence("w", {"g": ["*", "t"]}, life=MINUTE, renew=True)
+    assert backend.get_many(["t"]) == [None]
 
 
 # -- looking at keys ----------------------------------------------------------------------------

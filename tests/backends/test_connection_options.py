@@ -37,7 +37,7 @@ def test_the_password_is_sent(settings, tmp_path):
         with redis.Redis.from_url(server.url) as client:
             client.config_set("requirepass", "open sesame")
         assert roundtrip(alias(settings, server.url, PASSWORD="open sesame")) == [b"v"]
-        with pytest.raises(BackendError, match="auth|noauth"):
+        with pytest.raises(BackendError, match="auth"):
             # Another URL: django-redis keeps one pool for each.
             roundtrip(alias(settings, server.url.removesuffix("0") + "1", PASSWORD="wrong"))
         with redis.Redis.from_url(server.url, password="open sesame") as client:

@@ -1,5 +1,6 @@
 import pytest
 
+from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.registry import site
 
 
@@ -10,6 +11,7 @@ def both_databases(monkeypatch, transactional_db, empty_cache):
         if policy.label.startswith("app."):
             monkeypatch.setattr(type(policy.policy), "databases", ("default", "sqlite"))
     site.forget()
+    declare_no_writers()
     yield
     monkeypatch.undo()
     site.forget()

@@ -10,6 +10,7 @@ from cachepatterns import sqlwatch
 from cachepatterns.read import compiler, eligibility
 from cachepatterns.transactions import PendingWrites
 from cachepatterns.write import dispatch, inserting, returning
+from cachepatterns.write.fence import Fence
 from tests.differential.harness import Difference, Harness, NoHit
 
 pytestmark = [
@@ -38,21 +39,34 @@ def _without_parameters(digest: Any) -> Any:
 
 
 Fault = tuple[Any, str, Callable[[Any], Any]]
-FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
-    "nothing is bumped": ((dispatch, "deliver", lambda _: lambda events: None), BOTH),
-    "a commit bumps nothing": ((PendingWrites, "__call__", lambda _: lambda self: None), BOTH),
-    "statements are not watched": (
-        (sqlwatch, "record_coarse", lambda _: lambda *args: None),
+
+UNFENCED: tuple[Fault, ...] = (
+    (Fence, "add", lambda _: lambda *args: None),
+    (Fence, "add_everything", lambda _: lambda *args: None),
+)
+"""A registration alone, which expires with a bump, would keep the cache right."""
+
+FAULTS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
+    "nothing is bumped": (
+        (*UNFENCED, (dispatch, "deliver", lambda _: lambda *args: None)),
         BOTH,
     ),
-    "inserts are not told": ((inserting, "row_tags", lambda _: lambda *args: set()), BOTH),
-    "old values are forgotten": ((returning, "row_tags", _only_new_values), POSTGRESQL),
+    "a commit bumps nothing": (
+        (*UNFENCED, (PendingWrites, "__call__", lambda _: lambda self: None)),
+        BOTH,
+    ),
+    "statements are not watched": (
+        ((sqlwatch, "coarse_event", lambda _: lambda *args: None),),
+        BOTH,
+    ),
+    "inserts are not told": (((inserting, "row_tags", lambda _: lambda *args: set()),), BOTH),
+    "old values are forgotten": (((returning, "row_tags", _only_new_values),), POSTGRESQL),
     "transactions read what others see": (
-        (eligibility, "pending_writes", lambda _: lambda connection: None),
+        ((eligibility, "pending_writes", lambda _: lambda connection: None), *UNFENCED),
         POSTGRESQL,
     ),
-    "joined tables are forgotten": ((compiler, "dependencies", _only_own_table), BOTH),
-    "parameters are forgotten": ((compiler, "query_digest", _without_parameters), BOTH),
+    "joined tables are forgotten": (((compiler, "dependencies", _only_own_table),), BOTH),
+    "parameters are forgotten": (((compiler, "query_digest", _without_parameters),), BOTH),
 }
 
 
@@ -65,7 +79,7 @@ FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
     ],
 )
 def test_the_harness_reports_it_when(fault, using, monkeypatch):
-    (home, name, spoil), _ = FAULTS[fault]
-    monkeypatch.setattr(home, name, spoil(getattr(home, name)))
+    for home, name, spoil in FAULTS[fault][0]:
+        monkeypatch.setattr(home, name, spoil(getattr(home, name)))
     with pytest.raises((Difference, NoHit)):
         Harness(using, seed=1).run(STEPS)

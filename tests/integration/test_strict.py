@@ -22,6 +22,7 @@ from cachepatterns.core.key import guard_key
 from cachepatterns.exceptions import WriteRefused
 from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.transactions import database_id
+from cachepatterns.write.fence import settle
 from shop.servers import EmbeddedValkey
 from tests.app.models import Category, Item, Note
 from tests.events import eventually, outcome_of, seen
@@ -222,13 +223,31 @@ def test_a_writer_killed_at_any_instant_leaves_nothing_stale(
     assert (price(pk), listed(a)[0]) == (expected, expected)
 
 
-def test_a_rolled_back_transactions_registration_expires(goods, quick):
+def test_a_rolled_back_transactions_registration_is_released_without_waiting(goods, settings):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "FENCE_SECONDS": 3600}
     pk = goods[2][0].pk
     price(pk)
     with transaction.atomic():
         Item.objects.filter(pk=pk).update(price=9)
         assert len(writers()) == 1
         transaction.set_rollback(True)
+    settle()
+    assert writers() == {}
+    assert price(pk) == 0
+    assert outcome_of(lambda: price(pk)) == "hit"
+
+
+def test_the_registration_of_a_transaction_whose_connection_died_expires(goods, quick):
+    """Its outcome is not known to us: nothing may be released."""
+    pk = goods[2][0].pk
+    price(pk)
+    with pytest.raises(Exception, match="closed"), transaction.atomic():  # noqa: PT012
+        Item.objects.filter(pk=pk).update(price=9)
+        connection.connection.close()
+        Item.objects.filter(pk=pk).update(price=10)
+    connection.close()
+    settle()
+    assert len(writers()) == 1
     assert price(pk) == 0
     eventually(lambda: outcome_of(lambda: price(pk)) == "hit")
     assert price(pk) == 0
