@@ -118,7 +118,7 @@ class CachedQuerySetMixin:
         return (
             type(query) is CachedQuery
             and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
-            and query.cache_options is DEFAULT
+            and query.cache_options == DEFAULT
             and not self._for_write
             and not query.where.children
             and not query.is_sliced

@@ -34,6 +34,7 @@ from cachepatterns.read.flight import Flights
 
 Load = Callable[[], list[Row]]
 
+TOO_LARGE = "too large"
 STAMP_MARGIN = 3600.0
 """Seconds by which a stamp outlives the entries that rest on it."""
 
@@ -130,8 +131,12 @@ def make_entry(rows: list[Row], stamps: Sequence[bytes], ttl: float, load_second
         body=body,
     )
     if len(payload) > config().MAX_VALUE_BYTES:
-        raise UnstorableValue("too large")
+        raise UnstorableValue(TOO_LARGE)
     return payload
+
+
+def unstored_reason(error: UnstorableValue) -> str:
+    return TOO_LARGE if str(error) == TOO_LARGE else "unstorable"
 
 
 def draw_ttl(ttl: float, jitter: float) -> float:
@@ -155,24 +160,27 @@ def _load_once(
             return unpack(shared).decode()
         return _from_database(question, load, started, outcome.MISS, "flight failed")
     payload: bytes | None = None
+    reason, size, took = "load failed", 0, 0.0
     try:
         before = time.perf_counter()
         rows = load()
         took = time.perf_counter() - before
-        reason, size = "", 0
+        reason = ""
         ttl = draw_ttl(question.ttl, question.jitter)
         try:
             payload = make_entry(rows, stamps, ttl, took)
             size = len(payload)
             store.store([(question.key, payload, ttl)], stamp_keys, question.ttl + STAMP_MARGIN)
         except UnstorableValue as error:
-            reason = "too large" if str(error) == "too large" else "unstorable"
+            reason = unstored_reason(error)
         except BackendError:
             reason = "store failed"
+        return rows
     finally:
         land(payload)
-    _count(question, outcome.MISS, started, load_seconds=took, reason=reason, stored_bytes=size)
-    return rows
+        _count(
+            question, outcome.MISS, started, load_seconds=took, reason=reason, stored_bytes=size
+        )
 
 
 def _from_database(

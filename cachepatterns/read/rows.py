@@ -36,6 +36,7 @@ from cachepatterns.read.lookup import (
     mint_missing,
     read,
     served,
+    unstored_reason,
 )
 from cachepatterns.read.pattern import ROW_PATTERN
 from cachepatterns.registry import site
@@ -126,16 +127,23 @@ def get_rows(
         missing, standing = _fetch(store, questions, rows)
         stamps = None if standing is None else _mint(store, missing, standing)
     except BackendError:
-        rows = _load(plan, wanted.values(), policy, len(questions), started, outcome.ERROR)
+        before = time.perf_counter()
+        rows = plan.load(list(wanted.values()))
+        now = time.perf_counter()
+        _count(policy, outcome.ERROR, now - started, len(questions), now - before)
     else:
         hits = len(questions) - len(missing)
         if hits:
             _count(policy, outcome.HIT, time.perf_counter() - started, hits)
         if missing:
             asked = [wanted[q.key.rsplit(":", 1)[1]] for q in missing]
-            found = _load(plan, asked, policy, len(missing), started, outcome.MISS)
+            before = time.perf_counter()
+            found = plan.load(asked)
+            took = time.perf_counter() - before
             rows += found
-            _store(store, plan, policy, missing, stamps, found, using)
+            size, reason = _store(store, plan, policy, missing, stamps, found)
+            seconds = time.perf_counter() - started
+            _count(policy, outcome.MISS, seconds, len(missing), took, size, reason)
     pk = policy.model._meta.pk.attname
     return {getattr(obj, pk): obj for obj in plan.instances(rows, model)}
 
@@ -181,21 +189,6 @@ def _mint(
     return None if minted is None else dict(zip(held, minted, strict=True))
 
 
-def _load(
-    plan: RowPlan,
-    values: Iterable[Any],
-    policy: ResolvedPolicy,
-    count: int,
-    started: float,
-    how: str,
-) -> list[Row]:
-    before = time.perf_counter()
-    rows = plan.load(list(values))
-    now = time.perf_counter()
-    _count(policy, how, now - started, count, now - before)
-    return rows
-
-
 def _store(
     store: Store,
     plan: RowPlan,
@@ -203,12 +196,12 @@ def _store(
     missing: Sequence[Question],
     stamps: dict[str, bytes] | None,
     rows: Sequence[Row],
-    using: str,
-) -> None:
+) -> tuple[int, str]:
+    """Stores what was loaded; returns the bytes, and why something was not stored."""
     if stamps is None:
-        return
+        return 0, "writer registered"
     by_key = {q.key.rsplit(":", 1)[1]: q for q in missing}
-    items, kept = [], set()
+    items, kept, reason = [], set(), ""
     assert policy.pk is not None
     found = {tag.canonical(policy.pk.kind, row[plan.pk_index]): row for row in rows}
     for spelled, question in by_key.items():
@@ -218,13 +211,15 @@ def _store(
         result = [found[spelled]] if spelled in found else []
         try:
             items.append((question.key, make_entry(result, held, ttl, 0.0), ttl))
-        except UnstorableValue:
+        except UnstorableValue as error:
+            reason = unstored_reason(error)
             continue
         kept.update(keys)
     try:
         store.store(items, list(kept), missing[0].ttl + STAMP_MARGIN)
     except BackendError:
-        return  # counted and logged by the store; the rows are served all the same
+        return 0, "store failed"
+    return sum(len(payload) for _, payload, _ in items), reason
 
 
 def _question(policy: ResolvedPolicy, spelled: str, using: str) -> Question:
@@ -267,6 +262,16 @@ def _reversed(pair: tuple[Any, str]) -> tuple[str, Any]:
 
 
 def _count(
-    policy: ResolvedPolicy, how: str, seconds: float, count: int, load_seconds: float = 0.0
+    policy: ResolvedPolicy,
+    how: str,
+    seconds: float,
+    count: int,
+    load_seconds: float = 0.0,
+    stored_bytes: int = 0,
+    reason: str = "",
 ) -> None:
-    emit(ReadEvent(policy.label, ROW_PATTERN, how, seconds, load_seconds, count=count))
+    emit(
+        ReadEvent(
+            policy.label, ROW_PATTERN, how, seconds, load_seconds, stored_bytes, reason, count
+        )
+    )

@@ -22,7 +22,7 @@ from cachepatterns.core.sqltext import read_text, tokens, unquote
         ("SELECT 'FROM \"t\"'", {}),
         ('SELECT 1 /* FROM "t" */ -- FROM "t"', {}),
     ],
-    ids=lambda value: str(value)[:60],
+    ids=lambda v: str(sorted(v) if isinstance(v, set | frozenset) else v)[:60],
 )
 def test_every_table_is_counted_at_whatever_depth_it_stands(sql, relations):
     found = read_text(sql)

@@ -84,14 +84,22 @@ READS = [
 ]
 
 
-@pytest.mark.parametrize(("sql", "verb", "target"), TARGETED, ids=lambda v: str(v)[:60])
+@pytest.mark.parametrize(
+    ("sql", "verb", "target"),
+    TARGETED,
+    ids=lambda v: str(sorted(v) if isinstance(v, set | frozenset) else v)[:60],
+)
 def test_a_plain_write_names_its_one_table(sql, verb, target):
     found = statement(sql)
     assert (found.kind, found.verb, found.target) == (Kind.WRITE, verb, target)
     assert found.names == {target}
 
 
-@pytest.mark.parametrize(("sql", "tables"), BROAD, ids=lambda v: str(v)[:60])
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    BROAD,
+    ids=lambda v: str(sorted(v) if isinstance(v, set | frozenset) else v)[:60],
+)
 def test_an_involved_write_names_its_tables_among_others(sql, tables):
     found = statement(sql)
     assert found.kind is Kind.WRITE
