@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from cachepatterns.admin import CachedModelAdminMixin
 from shop.models import (
     Cart,
     CartItem,
@@ -26,7 +27,7 @@ admin.site.site_title = "Larkfield"
 
 
 @admin.register(Product)
-class ProductAdmin(admin.ModelAdmin):
+class ProductAdmin(CachedModelAdminMixin, admin.ModelAdmin):
     list_display = ("name", "sku", "category", "brand", "price", "stock", "is_featured")
     list_editable = ("price", "stock", "is_featured")
     list_filter = ("is_active", "is_featured", "category__parent")

@@ -35,7 +35,7 @@ class CachedModelAdminMixin:
     admin_site: Any
     opts: Any
 
-    change_form_template = "admin/cachepatterns/change_form.html"
+    change_form_template: Any = "admin/cachepatterns/change_form.html"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
