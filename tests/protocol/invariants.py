@@ -1,0 +1,64 @@
+"""What must be true in every state, asked by looking at what any reader would be told now.
+
+A lookup is one instant, so "a read that starts after a commit never returns an older value"
+says: in no state is a hit anything but the database's present content. Loads that readers share
+take longer; whether those were right is noted by the reader (`State.wrong`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from tests.protocol import scripts
+from tests.protocol.setting import Protocol, Setting
+from tests.protocol.state import NAMES, NEW, QUERIES, Redis, State, shown
+
+Past = tuple[tuple[int, ...], ...]
+"""For each query what it has returned, from the initial row to the present one."""
+
+
+def violated(k: Setting, s: State) -> str:
+    if s.wrong:
+        return s.wrong
+    past = tuple(tuple(s.content(query, v) for v in range(len(s.history))) for query in QUERIES)
+    found = _told(k.protocol, s.redis, s.run, past)
+    if found or any(w.at not in ("new", "done") for w in s.writers):
+        return found
+    return _settled(k.protocol, s.redis, s.run, past)
+
+
+def _told(p: Protocol, redis: Redis, run: int, past: Past) -> str:
+    """strict and never: what a lookup now hits."""
+    for query, contents in zip(QUERIES, past, strict=True):
+        entry, _ = scripts.lookup(p, redis, run, query)
+        if entry and entry.value != contents[-1]:
+            return (
+                f"{'strict' if entry.value in contents else 'never'}: any reader that looks up "
+                f"list {NAMES[query]} now is told {shown(entry.value)}, "
+                f"the database has {shown(contents[-1])}"
+            )
+    return ""
+
+
+@lru_cache(maxsize=1 << 17)
+def _settled(p: Protocol, redis: Redis, run: int, past: Past) -> str:
+    """no stale for good: nobody writes any more, all fences and quarantines run out.
+
+    And the other half of it, without which a cache that never hits would pass: reads that
+    follow each other undisturbed are hits again.
+    """
+    for _ in range(3):
+        for _ in range(p.life):
+            redis = scripts.after_a_tick(p, redis)
+        for query in QUERIES:
+            if p.doomed_tidy or not scripts.blocked(p, redis.guard, run):
+                redis, _ = scripts.mint(p, redis, run, query, stamps=False)
+    if stale := _told(p, redis, run, past):
+        return f"time passes, everybody looks: {stale}, for good"
+    for query, contents in zip(QUERIES, past, strict=True):
+        redis, held = scripts.mint(p, redis, run, query, NEW)
+        if held:
+            redis = scripts.store(redis, query, contents[-1], held)
+        if not scripts.lookup(p, redis, run, query)[0]:
+            return f"progress: time passes, but nobody will ever hit list {NAMES[query]} again"
+    return ""

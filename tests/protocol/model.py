@@ -1,0 +1,108 @@
+"""All that may happen next: two writers, two readers, the clock and the faults.
+
+A crash of a reader needs no step of its own: among all orders of steps there are those in which
+it never goes on. Nothing is counted down, neither faults nor reads nor time; only the writers
+end, after one write each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.protocol import readers, scripts, writers
+from tests.protocol.setting import Setting
+from tests.protocol.state import (
+    EMPTY,
+    IDLE,
+    NAMES,
+    NO_STAMP,
+    QUERIES,
+    Entry,
+    Guard,
+    Redis,
+    State,
+    Writer,
+    rename,
+    without,
+)
+
+Step = tuple[str, State]
+
+COLD = Redis(None, (NO_STAMP,) * 3, (None,) * 3)
+WARM = Redis(Guard(0, 0, ()), (1, 1, 1), (None, Entry(0, (1, 1)), Entry(EMPTY, (1, 1))))
+
+
+def starts(k: Setting) -> Iterator[Step]:
+    actors = tuple(Writer("new", kind) for kind in k.kinds)
+    for name, redis in (("warm", WARM), ("cold", COLD)):
+        label = f"{name}: the row is in list a with v0"
+        yield label, State(writers.ROWS[:1], -1, 0, redis, (), actors, (IDLE, IDLE))
+
+
+def steps(k: Setting, state: State) -> Iterator[Step]:
+    for number, writer in enumerate(state.writers):
+        for label, after in writers.steps(k, state, number):
+            yield f"writer {number + 1} ({writer.kind}): {label}", rename(after)
+    for number in (0, 1):
+        if number == 1 and state.readers[0] == state.readers[1]:
+            continue  # what the first may do
+        for label, after in readers.steps(k, state, number):
+            yield f"reader {number + 1}: {label}", rename(after)
+    for label, after in _surroundings(k, state):
+        yield label, rename(after)
+
+
+def _surroundings(k: Setting, s: State) -> Iterator[Step]:
+    yield "time passes", _tick(k, s)
+    redis = s.redis
+    if "evict" in k.faults:
+        if redis.guard:
+            yield "the guard is evicted", _evicted(k, s, redis._replace(guard=None))
+        for tag, stamp in enumerate(redis.stamps):
+            if stamp:
+                label = f"the stamp of tag {NAMES[tag]} is evicted"
+                yield label, _evicted(k, s, without(redis, (tag,)))
+        for query in QUERIES:
+            if redis.entries[query]:
+                entries = list(redis.entries)
+                entries[query] = None
+                label = f"the entry of list {NAMES[query]} is evicted"
+                yield label, _evicted(k, s, redis._replace(entries=tuple(entries)))
+    if "flush" in k.faults and redis != COLD:
+        yield "FLUSHALL", _evicted(k, s, COLD)
+    if "failover" in k.faults:
+        for lost, survived in enumerate((redis, *s.unreplicated)):
+            yield f"failover, {lost} commands lost", _failed_over(k, s, survived)
+
+
+def _evicted(k: Setting, s: State, redis: Redis) -> State:
+    return writers.command(k, s, redis)
+
+
+def _failed_over(k: Setting, s: State, redis: Redis) -> State:
+    """Another server, with another run id: a process's own, or a new one at each promotion.
+
+    Clients lose their connections, and learn the id of the server that they connect to next.
+    """
+    s = s._replace(unreplicated=(), redis=redis)
+    if k.protocol.incarnation == "process":
+        return s._replace(run=1 - s.run)
+    # The present run is always called 0, so that states stay finite.
+    foreign = redis.guard and redis.guard._replace(run=1)
+    return s._replace(redis=redis._replace(guard=foreign))
+
+
+def _tick(k: Setting, s: State) -> State:
+    """A tick passes; the database ends the transactions whose fences would expire by it."""
+    pasts = tuple(scripts.after_a_tick(k.protocol, past) for past in s.unreplicated)
+    s = s._replace(redis=scripts.after_a_tick(k.protocol, s.redis), unreplicated=pasts)
+    for number, w in enumerate(s.writers):
+        if w.left == 0:
+            continue
+        left = w.left - 1
+        open_still = w.at in ("fenced", "early", "uncertain")
+        if left == 0 and w.kind == "transaction" and open_still and k.protocol.transactions_end:
+            s = writers.ended(s, number)
+        else:
+            s = writers.put(s, number, w._replace(left=left))
+    return s

@@ -1,0 +1,249 @@
+"""The protocol with one thing wrong, each in the smallest setting that shows it.
+
+`CAUGHT`, `FLAWS` and `LIMITS` must each yield a counter-example. `FLAWS` are no slips of an
+implementer, but what the protocol itself said before it was explored; `LIMITS` are what it needs
+of its surroundings. `HARMLESS` are changes that look as dangerous and
+are not: the whole state space is searched and nothing is found. Each of these names the mutation
+that takes its place, where there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.protocol.setting import Protocol, Setting
+
+TRANSACTION, AUTOCOMMIT = "transaction", "autocommit"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    name: str
+    setting: Setting
+    why: str
+
+
+def mutation(
+    name: str,
+    why: str,
+    *kinds: str,
+    faults: str = "",
+    lookups: bool = True,
+    **switches: bool | str,
+) -> Mutation:
+    kinds = kinds or (TRANSACTION, TRANSACTION)
+    setting = Setting(Protocol(**switches), kinds, frozenset(faults.split()), lookups=lookups)
+    return Mutation(name, setting, why)
+
+
+CAUGHT = (
+    mutation(
+        "no fence",
+        "between COMMIT and bump the old entry is still valid",
+        fences=False,
+    ),
+    mutation(
+        "stamps read after the query",
+        "the stamps are newer than the value they vouch for",
+        stamps_before_query=False,
+    ),
+    mutation(
+        "release removes every fence",
+        "the other writer is not done",
+        release_removes="all",
+    ),
+    mutation(
+        "release leaves stamps",
+        "FENCE ALL has deleted none, so the old entry is valid again",
+        AUTOCOMMIT,
+        AUTOCOMMIT,
+        release_bumps=False,
+    ),
+    mutation(
+        "fence leaves stamps",
+        "fenced tags stop minting, not hits",
+        fence_bumps=False,
+    ),
+    mutation(
+        "no quarantine when the guard is missing",
+        "a lost fence looks like no fence",
+        faults="evict",
+        quarantine=False,
+    ),
+    mutation(
+        "guard read last, on its own",
+        "valid stamps of before the release, free guard of after it",
+        AUTOCOMMIT,
+        AUTOCOMMIT,
+        lookup="guard last",
+    ),
+    mutation(
+        "no incarnation check",
+        "the replica never got the fence",
+        faults="failover",
+        incarnation="unchecked",
+    ),
+    mutation(
+        "unknown COMMIT taken for a rollback",
+        "it may still reach the database",
+        faults="unknown",
+        unknown_commit="released",
+    ),
+    mutation(
+        "a refused reader stores late",
+        "the fence is gone when it stores, the value is from before",
+        doomed_store="late",
+    ),
+    mutation(
+        "fence == fence: refused readers share a load",
+        "the load began before the commit, the second read after it",
+        doomed_share=True,
+    ),
+    mutation(
+        "purge without bump",
+        "the writer that would have bumped is dead",
+        AUTOCOMMIT,
+        AUTOCOMMIT,
+        faults="crash",
+        purge_bumps=False,
+    ),
+    mutation(
+        "minting puts back what the lookup saw",
+        "a deleted stamp stands again, and with it what carries it",
+        mint="restore",
+    ),
+    mutation(
+        "release at the end of a savepoint",
+        "others load and keep the old row before the outer COMMIT",
+        release_when="savepoint",
+    ),
+    mutation(
+        "bump before COMMIT only",
+        "the same, and nobody corrects it",
+        release_when="before commit",
+    ),
+    mutation(
+        "bump before the autocommit statement only",
+        "the same",
+        AUTOCOMMIT,
+        AUTOCOMMIT,
+        release_when="before commit",
+    ),
+    mutation(
+        "old value from the instance",
+        "another writer has moved the row since it was loaded",
+        old_values="instance",
+    ),
+    mutation(
+        "one deadline for the whole guard",
+        "a dead writer's deadline ends the fence of a living one",
+        purge_takes="all",
+    ),
+    mutation(
+        "the guard expires with a fence's life",
+        "safe, as an eviction is; but it ends together with its quarantine, so nobody hits again",
+        guard_ttl=True,
+    ),
+    mutation(
+        "a transaction stores what it reads after its own write",
+        "nobody has committed that",
+        publishes_own=True,
+    ),
+)
+
+FLAWS = (
+    mutation(
+        "who meets a fence runs no script",
+        "nobody creates the guard, nobody purges an ALL fence: no hit ever again",
+        doomed_tidy=False,
+    ),
+    mutation(
+        "quarantine keeps the model's stamp, guard evicted",
+        "the ALL fence that was lost is purged by nobody: its bump is lost with it",
+        AUTOCOMMIT,
+        AUTOCOMMIT,
+        faults="evict crash",
+        quarantine_bumps_model=False,
+    ),
+    mutation(
+        "quarantine keeps the model's stamp, failover, autocommit",
+        "the release is lost, and the fence that it ended is discarded without its bump",
+        AUTOCOMMIT,
+        AUTOCOMMIT,
+        faults="failover",
+        quarantine_bumps_model=False,
+    ),
+    mutation(
+        "quarantine keeps the model's stamp, failover, transaction",
+        "the replica still has the stamps that the lost FENCE had deleted",
+        faults="failover crash",
+        quarantine_bumps_model=False,
+    ),
+    mutation(
+        "incarnation is the server's run_id",
+        "a failover and a failback later the id is the old one, the fence is not",
+        faults="failover",
+        incarnation="process",
+    ),
+)
+
+LIMITS = (
+    mutation(
+        "Redis is away at the fence, the write goes on",
+        "policy `database`: needs the lease, which is not modelled",
+        faults="away",
+        away_at_fence="write",
+    ),
+    mutation(
+        "the database does not end transactions",
+        "a paused writer outlives its fence",
+        transactions_end=False,
+    ),
+    mutation(
+        "an autocommit statement may be late",
+        "no transaction is open between FENCE ALL and the statement that could be ended",
+        AUTOCOMMIT,
+        AUTOCOMMIT,
+        statements_in_time=False,
+    ),
+)
+
+HARMLESS = (
+    mutation(
+        "SET without NX when minting",
+        "others' entries and loads die: misses, never stale. See: puts back what the lookup saw",
+        faults="crash",
+        lookups=False,
+        mint="overwrite",
+    ),
+    mutation(
+        "release leaves stamps, transactions only",
+        "FENCE has deleted them and nobody could mint since",
+        faults="crash flush unknown",
+        lookups=False,
+        release_bumps=False,
+    ),
+    mutation(
+        "purge without bump, transactions only",
+        "the same",
+        faults="crash flush unknown",
+        lookups=False,
+        purge_bumps=False,
+    ),
+    mutation(
+        "who met a fence in its lookup may mint if it is gone by then",
+        "the stamps are as real as any, and the query comes after them",
+        TRANSACTION,
+        AUTOCOMMIT,
+        faults="crash",
+        doomed_store="mint anew",
+    ),
+    mutation(
+        "a renewal that arrives after the release",
+        "fences nobody's tags for one life: misses",
+        AUTOCOMMIT,
+        TRANSACTION,
+        lookups=False,
+        renews_after_release=True,
+    ),
+)

@@ -1,0 +1,132 @@
+"""What a reader may do next. It reads again and again, a list of its choice each time.
+
+With `Setting.lookups` off, a reader may run MINT whenever it likes, without having looked up and
+missed. That allows more than the protocol does, in half as many states: what holds for those
+readers holds for ours. (Hits need no reader at all, see `invariants.py`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.protocol import scripts
+from tests.protocol.setting import Setting
+from tests.protocol.state import (
+    DEAD,
+    IDLE,
+    MODEL,
+    NAMES,
+    QUERIES,
+    Reader,
+    State,
+    shown,
+)
+from tests.protocol.writers import command, put
+
+Step = tuple[str, State]
+
+
+def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
+    r = s.readers[me]
+    if r.at == "idle" and k.lookups:
+        for query in QUERIES:
+            yield from _looks_up(k, s, me, query)
+    elif r.at == "idle":
+        yield from _tidies(k, s, me)
+        for query in QUERIES:
+            yield from _mints(k, s, me, Reader("missed", query, len(s.history) - 1), "minted")
+    elif r.at == "stamps valid":  # only when the guard is read last
+        if scripts.blocked(k.protocol, s.redis.guard, s.run):
+            yield "guard: fenced", put(s, me, IDLE)
+        else:
+            yield f"guard: free. Returns {shown(r.value)}", _returns(s, me, r, r.value)
+    elif r.at == "missed":
+        if k.protocol.stamps_before_query:
+            yield from _mints(k, s, me, r, then="minted")
+        else:
+            yield _queries(s, me, r, then="unstamped")
+    elif r.at == "minted":
+        yield _queries(s, me, r, then="loaded")
+        yield from _shares(s, me, r, "loaded")
+    elif r.at == "tidies":
+        yield from _tidies(k, s, me)
+    elif r.at == "loaded":
+        redis = scripts.store(s.redis, r.query, r.value, r.held)
+        label = f"SET list {NAMES[r.query]} = {shown(r.value)}"
+        yield label, put(command(k, s, redis), me, IDLE)
+    elif r.at == "refused":
+        yield _queries(s, me, r, then="unstamped")
+        if k.protocol.doomed_share:
+            yield from _shares(s, me, r, "unstamped")
+    elif r.at == "unstamped":
+        if k.protocol.doomed_share:
+            yield "returns", put(s, me, IDLE)
+        else:
+            yield from _mints(k, s, me, r, then="loaded")
+
+
+def _looks_up(k: Setting, s: State, me: int, query: int) -> Iterator[Step]:
+    p = k.protocol
+    entry, doomed = scripts.lookup(p, s.redis, s.run, query)
+    r = Reader("missed", query, len(s.history) - 1)
+    label = f"looks up list {NAMES[query]}: {'fenced' if doomed else 'a miss'}"
+    if p.lookup == "guard last" and (read := scripts.valid(s.redis, query)):
+        label = f"looks up list {NAMES[query]}: the stamps are valid"
+        yield label, put(s, me, r._replace(at="stamps valid", value=read.value))
+    elif entry is not None:
+        return  # a hit changes nothing, and whether it is right is asked in every state
+    elif doomed and _refused_reads_matter(k):
+        yield label, put(s, me, r._replace(at="refused"))
+    elif doomed and p.doomed_store == "never":
+        # What it reads itself changes nothing and is right by construction. What it leaves in
+        # Redis is the same whatever it had asked for.
+        after = Reader("tidies") if p.doomed_tidy else IDLE
+        yield f"{label}. It reads the database, stores nothing", put(s, me, after)
+    else:
+        seen = (s.redis.stamps[MODEL], s.redis.stamps[query])
+        yield label, put(s, me, r._replace(held=seen if p.mint == "restore" else DEAD))
+
+
+def _refused_reads_matter(k: Setting) -> bool:
+    return k.protocol.doomed_share or k.protocol.doomed_store == "late"
+
+
+def _tidies(k: Setting, s: State, me: int) -> Iterator[Step]:
+    redis, _ = scripts.mint(k.protocol, s.redis, s.run, MODEL, stamps=False)
+    yield "MINT without asking for stamps", put(command(k, s, redis), me, IDLE)
+
+
+def _mints(k: Setting, s: State, me: int, r: Reader, then: str) -> Iterator[Step]:
+    redis, held = scripts.mint(k.protocol, s.redis, s.run, r.query, seen=r.held)
+    s = command(k, s, redis)
+    if held:
+        since = r.since if then == "minted" else 0
+        after = r._replace(at=then, held=held, since=since)
+        yield f"MINT model, {NAMES[r.query]}", put(s, me, after)
+    elif r.at == "missed" and _refused_reads_matter(k):
+        yield "MINT: refused", put(s, me, r._replace(at="refused", held=DEAD))
+    else:
+        yield "MINT: refused. It reads the database, stores nothing", put(s, me, IDLE)
+
+
+def _queries(s: State, me: int, r: Reader, then: str) -> Step:
+    value = s.content(r.query)
+    label = f"reads list {NAMES[r.query]} from the database: {shown(value)}"
+    return label, put(s, me, r._replace(at=then, value=value, since=0))
+
+
+def _shares(s: State, me: int, r: Reader, at: str) -> Iterator[Step]:
+    """Takes the result of a load that is under way for the same key and the same stamps."""
+    other = s.readers[1 - me]
+    if (other.at, other.query, other.held) == (at, r.query, r.held):
+        label = f"shares the load of reader {2 - me}: {shown(other.value)}"
+        yield label, _returns(s, me, r, other.value)
+
+
+def _returns(s: State, me: int, r: Reader, value: int) -> State:
+    """Back to its caller: never with what was outdated already when the read began."""
+    allowed = {s.content(r.query, version) for version in range(r.since, len(s.history))}
+    s = put(s, me, IDLE)
+    if value in allowed:
+        return s
+    return s._replace(wrong=f"reader {me + 1} was told {shown(value)}: older than its read")

@@ -1,0 +1,57 @@
+"""Which protocol is run, by whom, and what may go wrong.
+
+The defaults of `Protocol` are the protocol. Any other value of a switch is a mutation
+(`mutations.py`); a switch is read in one place, beside the line that it breaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FAULTS = frozenset({"crash", "unknown", "away", "evict", "flush", "failover"})
+"""Each may happen at any time and any number of times. A bump that is lost is the same as a
+writer that crashed after its COMMIT; `unknown` is a connection lost while committing; `away` is
+a Redis that cannot be asked for a fence.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    life: int = 1  # of a fence, and of a quarantine, in ticks
+    # scripts
+    fences: bool = True
+    fence_bumps: bool = True
+    release_bumps: bool = True
+    release_removes: str = "own"  # | "all"
+    purge_bumps: bool = True
+    purge_takes: str = "expired"  # | "all": one deadline for the whole guard
+    quarantine: bool = True
+    quarantine_bumps_model: bool = True
+    incarnation: str = "replication"  # | "process": comes back at a failback | "unchecked"
+    mint: str = "adopt"  # | "overwrite" | "restore": put back what the lookup had seen
+    # readers
+    stamps_before_query: bool = True
+    lookup: str = "atomic"  # | "guard last"
+    doomed_store: str = "never"  # | "mint anew": before the query | "late": after it
+    doomed_share: bool = False
+    doomed_tidy: bool = True
+    # writers
+    release_when: str = "after commit"  # | "before commit" | "savepoint"
+    unknown_commit: str = "kept"  # | "released"
+    old_values: str = "database"  # | "instance"
+    away_at_fence: str = "refuse"  # | "write"
+    publishes_own: bool = False  # a transaction stores what it reads after its own write
+    renews_after_release: bool = False
+    # what the surroundings promise
+    transactions_end: bool = True  # before their fence expires
+    statements_in_time: bool = True  # autocommit: committed before the fence expires, or never
+    guard_ttl: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    protocol: Protocol = Protocol()
+    kinds: tuple[str, ...] = ("transaction", "transaction")
+    faults: frozenset[str] = frozenset()
+    lost_commands: int = 1  # how many a failover may lose
+    lookups: bool = True  # readers look up before they mint

@@ -1,0 +1,160 @@
+"""What a moment of the protocol consists of, and when two moments are the same.
+
+One row, `(category, value)`, is read by two queries, "list a" and "list b". What a query returns
+is the row's value if it stands in that list, else `EMPTY`. Times are *ticks left*, never clocks,
+and stamps are renamed after every step; so the states are finite although time, reads and faults
+go on for ever.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+MODEL, A, B = 0, 1, 2
+"""The tags: the model's, and one for each value of the narrowed field. A query is named by its
+field tag."""
+
+QUERIES = (A, B)
+ALL: tuple[int, ...] = (-1,)
+"""In place of tags: a fence before an autocommit statement, whose tags nobody knows yet."""
+
+NAMES = {MODEL: "model", A: "a", B: "b"}
+EMPTY = -1
+NO_STAMP = 0
+DEAD = (NO_STAMP, NO_STAMP)
+NEW = 99
+"""A stamp nobody has: `rename` keeps all others small."""
+
+
+class Fence(NamedTuple):
+    token: int
+    left: int  # ticks until its deadline; 0: expired, to be purged
+    tags: tuple[int, ...]
+
+
+class Guard(NamedTuple):
+    run: int  # the incarnation of Redis that wrote it
+    quarantine: int  # ticks left; 0: none
+    fences: tuple[Fence, ...]
+
+
+class Entry(NamedTuple):
+    value: int
+    held: tuple[int, int]  # the stamps of the model tag and of the field tag
+
+
+class Redis(NamedTuple):
+    guard: Guard | None
+    stamps: tuple[int, int, int]
+    entries: tuple[Entry | None, Entry | None, Entry | None]  # by query; [0] is never used
+
+
+class Writer(NamedTuple):
+    at: str
+    kind: str  # "transaction" or "autocommit"
+    tags: tuple[int, ...] = ()
+    left: int = 0  # ticks until the deadline that it was promised
+
+
+class Reader(NamedTuple):
+    at: str = "idle"
+    query: int = MODEL
+    since: int = 0  # the version that was committed when this read began
+    held: tuple[int, int] = DEAD
+    value: int = EMPTY
+
+
+IDLE = Reader()
+
+
+class State(NamedTuple):
+    history: tuple[tuple[int, int], ...]  # the rows committed, the first is the initial one
+    lock: int  # the writer whose transaction holds the row; -1: none
+    run: int  # the incarnation of Redis now
+    redis: Redis
+    unreplicated: tuple[Redis, ...]  # Redis before its last commands, the youngest first
+    writers: tuple[Writer, ...]
+    readers: tuple[Reader, ...]
+    wrong: str = ""  # what a reader was told that it must not be
+
+    def content(self, query: int, version: int = -1) -> int:
+        category, value = self.history[version]
+        return value if category == query else EMPTY
+
+
+def shown(value: int) -> str:
+    return "nothing" if value == EMPTY else f"v{value}"
+
+
+def without(redis: Redis, tags: tuple[int, ...]) -> Redis:
+    """Bump: the stamps of these tags are deleted."""
+    stamps = tuple(NO_STAMP if t in tags else s for t, s in enumerate(redis.stamps))
+    return redis._replace(stamps=stamps)
+
+
+def rename(state: State) -> State:
+    """The same moment with small stamp numbers, and without what can never matter again.
+
+    Stamps are random, so nothing but their equality counts. A stamp that stands under its tag
+    nowhere (neither in Redis nor in the state that a failover may bring back) never stands
+    again: an entry that carries it is as good as evicted, and a reader that holds it will store
+    what nobody can hit. Such a reader has become one that only reads the database, unless the
+    other reader holds the same and may wait for its result.
+    """
+    redis, unreplicated, readers = _renamed_parts(state.redis, state.unreplicated, state.readers)
+    return state._replace(redis=redis, unreplicated=unreplicated, readers=readers)
+
+
+@lru_cache(maxsize=1 << 17)
+def _renamed_parts(
+    redis: Redis, unreplicated: tuple[Redis, ...], readers: tuple[Reader, ...]
+) -> tuple[Redis, tuple[Redis, ...], tuple[Reader, ...]]:
+    names: list[dict[int, int]] = [{NO_STAMP: NO_STAMP} for _ in redis.stamps]
+
+    def name(query: int, held: tuple[int, int]) -> None:
+        for tag, stamp in ((MODEL, held[0]), (query, held[1])):
+            names[tag].setdefault(stamp, len(names[tag]))
+
+    for past in (redis, *unreplicated):
+        for query in QUERIES:
+            name(query, (past.stamps[MODEL], past.stamps[query]))
+    for reader in readers:
+        if reader.at == "missed":  # what a lookup saw stands again in one of the mutations
+            name(reader.query, reader.held)
+    first, second = readers
+    if first.query == second.query and first.held == second.held != DEAD:
+        name(first.query, first.held)
+    renamed = []
+    for reader in readers:
+        held = _renamed(names, reader.query, reader.held)
+        renamed.append(IDLE if held is None else reader._replace(held=held))
+    return (
+        _with_names(names, redis),
+        tuple(_with_names(names, past) for past in unreplicated),
+        tuple(renamed),
+    )
+
+
+def _renamed(
+    names: list[dict[int, int]], query: int, held: tuple[int, int]
+) -> tuple[int, int] | None:
+    model, field = names[MODEL].get(held[0]), names[query].get(held[1])
+    return None if model is None or field is None else (model, field)
+
+
+def _with_names(names: list[dict[int, int]], redis: Redis) -> Redis:
+    entries = tuple(
+        None
+        if entry is None or (held := _renamed(names, query, entry.held)) is None
+        else Entry(entry.value, held)
+        for query, entry in enumerate(redis.entries)
+    )
+    stamps = tuple(names[tag][stamp] for tag, stamp in enumerate(redis.stamps))
+    return Redis(redis.guard, stamps, entries)
+
+
+def symmetric(state: State) -> State:
+    """Readers are alike: which of them is where makes no difference."""
+    first, second = state.readers
+    return state if first <= second else state._replace(readers=(second, first))

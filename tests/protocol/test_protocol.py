@@ -1,0 +1,113 @@
+"""The protocol holds in every interleaving, and the explorer would see it if it did not.
+
+`CACHEPATTERNS_PROTOCOL=deep` searches more of it: all kinds of writers, all faults together,
+deadlines that differ, two lost commands. That takes minutes and some gigabytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.protocol import invariants, model
+from tests.protocol.explorer import Found, explore
+from tests.protocol.mutations import (
+    AUTOCOMMIT,
+    CAUGHT,
+    FLAWS,
+    HARMLESS,
+    LIMITS,
+    TRANSACTION,
+    Mutation,
+)
+from tests.protocol.setting import FAULTS, Protocol, Setting
+from tests.protocol.state import State, symmetric
+
+PAGE = Path(__file__).parents[2] / "docs" / "protocol-model.md"
+DEEP = os.environ.get("CACHEPATTERNS_PROTOCOL") == "deep"
+BROKEN = (*CAUGHT, *FLAWS, *LIMITS)
+
+T, A = TRANSACTION, AUTOCOMMIT
+NO_FAILOVER = FAULTS - {"failover"}
+
+SETTINGS = {
+    "no fault": Setting(kinds=(T, T)),
+    "one transaction, every fault": Setting(kinds=(T,), faults=FAULTS, lookups=False),
+    "one autocommit statement, every fault": Setting(kinds=(A,), faults=FAULTS, lookups=False),
+    "transactions, all but failover": Setting(kinds=(T, T), faults=NO_FAILOVER),
+    "one of each, all but failover": Setting(kinds=(T, A), faults=NO_FAILOVER),
+    "autocommit, all but eviction and failover": Setting(
+        kinds=(A, A), faults=NO_FAILOVER - {"evict"}, lookups=False
+    ),
+    "transactions, failover": Setting(kinds=(T, T), faults=frozenset({"failover"}), lookups=False),
+}
+DEEP_SETTINGS = {
+    f"{first}, {second}, {name}": setting
+    for first in (T, A)
+    for second in (T, A)
+    for name, setting in {
+        "all but failover": Setting(kinds=(first, second), faults=NO_FAILOVER),
+        "failover": Setting(kinds=(first, second), faults=frozenset({"failover"}), lookups=False),
+        "long lives": Setting(
+            Protocol(life=2), (first, second), frozenset({"crash", "unknown", "flush"})
+        ),
+        "two commands lost": Setting(
+            kinds=(first,), faults=frozenset({"failover", "crash"}), lost_commands=2
+        ),
+    }.items()
+}
+
+
+def search(setting: Setting, limit: int = 3_000_000) -> Found[State]:
+    return explore(
+        model.starts(setting),
+        lambda state: model.steps(setting, state),
+        lambda state: invariants.violated(setting, state),
+        key=symmetric,
+        limit=limit,
+    )
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_protocol_holds(name: str) -> None:
+    found = search(SETTINGS[name])
+    print(f"{name}: {found}")
+    assert not found.violation, f"\n{found}"
+    assert found.states > 1000, "the model hardly does anything"
+
+
+@pytest.mark.skipif(not DEEP, reason="nightly: CACHEPATTERNS_PROTOCOL=deep")
+@pytest.mark.parametrize("name", DEEP_SETTINGS)
+def test_the_protocol_holds_in_more_settings(name: str) -> None:
+    found = search(DEEP_SETTINGS[name])
+    print(f"{name}: {found}")
+    assert not found.violation, f"\n{found}"
+
+
+@pytest.mark.parametrize("mutation", BROKEN, ids=lambda mutation: mutation.name)
+def test_a_mutation_is_caught(mutation: Mutation) -> None:
+    found = search(mutation.setting, limit=200_000)
+    print(f"{mutation.name}: {mutation.why}\n{found}")
+    assert found.violation, f"{mutation.name} went unnoticed: {found}"
+    assert documented()[mutation.name] == str(len(found.steps) - 1)
+
+
+@pytest.mark.parametrize("mutation", HARMLESS, ids=lambda mutation: mutation.name)
+def test_what_looks_dangerous_and_is_not(mutation: Mutation) -> None:
+    found = search(mutation.setting)
+    print(f"{mutation.name}: {mutation.why}\n{found}")
+    assert not found.violation, f"\n{found}"
+    assert documented()[mutation.name] == "none"
+
+
+def documented() -> dict[str, str]:
+    """What the page's tables say: the length of each mutation's counter-example."""
+    rows = re.findall(r"^\| ([^|]+) \| (\d+|none) \|", PAGE.read_text(), re.MULTILINE)
+    return {name.strip(): length for name, length in rows}
+
+
+def test_the_page_lists_every_mutation_and_no_other() -> None:
+    assert set(documented()) == {mutation.name for mutation in (*BROKEN, *HARMLESS)}
