@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.db import connections, models
 from django.db.models import sql
@@ -42,7 +41,8 @@ from cachepatterns.read.pattern import ROW_PATTERN
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id
 
-_plans: WeakKeyDictionary[Any, dict[type, RowPlan]] = WeakKeyDictionary()
+_PLANS = "_cachepatterns_row_plans"
+"""The attribute of a connection that holds its plans: they know it, and must go with it."""
 
 
 class RowPlan:
@@ -240,7 +240,7 @@ def _question(policy: ResolvedPolicy, spelled: str, using: str) -> Question:
 
 def _plan(model: type[models.Model], using: str) -> RowPlan:
     connection = connections[using]
-    plans = _plans.setdefault(connection, {})
+    plans: dict[type, RowPlan] = connection.__dict__.setdefault(_PLANS, {})
     plan = plans.get(model)
     if plan is None:
         plan = plans[model] = RowPlan(model, using)

@@ -81,5 +81,7 @@ FAULTS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
 def test_the_harness_reports_it_when(fault, using, monkeypatch):
     for home, name, spoil in FAULTS[fault][0]:
         monkeypatch.setattr(home, name, spoil(getattr(home, name)))
-    with pytest.raises((Difference, NoHit)):
+    # With one key for many questions, no answer stays where it was stored.
+    expected = (Difference, NoHit) if fault == "parameters are forgotten" else Difference
+    with pytest.raises(expected):
         Harness(using, seed=1).run(STEPS)
