@@ -58,7 +58,7 @@ HOOK = (set(), print, True)
 
 
 def written():
-    return [(set(), PendingWrites(lambda events: None), True)]
+    return [(set(), PendingWrites(lambda events, fence: None, None), True)]
 
 
 @pytest.mark.parametrize("vendor", ["postgresql", "sqlite", "mysql"])
