@@ -34,6 +34,7 @@ class CachedModelAdminMixin:
     model: type[models.Model]
     admin_site: Any
     opts: Any
+    actions: Any
 
     change_form_template: Any = "admin/cachepatterns/change_form.html"
 
