@@ -10,8 +10,9 @@ from tests.app.models import Item
 
 
 def test_without_the_setting_the_defaults_hold(settings):
-    del settings.CACHEPATTERNS
+    settings.CACHEPATTERNS = {}
     assert config() == Config()
+    del settings.CACHEPATTERNS
     assert user_settings() == {}
 
 
