@@ -1,8 +1,11 @@
-"""Which server a connection talks to: its ``run_id``, asked once per connection.
+"""Which server a connection talks to: its incarnation, asked once per connection.
 
 After a restart or a failover, registrations may be lost, and an old stamp may stand again
 whose deletion never reached the replica that is primary now. So whatever was registered on
 another incarnation is not trusted, and a pooled connection must know its own.
+
+``run_id`` is new at every start, ``master_replid`` at every promotion: a failback to a server
+that kept running brings its run id back, but not its replication's.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ from typing import Any
 
 import redis
 
-RUN_ID_LENGTH = 16
+ID_LENGTH = 12
+"""Characters kept of each of the two ids."""
 
 
 class Incarnation:
-    """The run id of the server behind one connection; forgotten when it reconnects."""
+    """The incarnation of the server behind one connection; forgotten when it reconnects."""
 
     def __init__(self, connection: Any) -> None:
         self.run = ""
@@ -28,19 +32,28 @@ class Incarnation:
         self.run = ""
 
     def ask(self, connection: Any) -> str:
-        connection.send_command("INFO", "server")
         try:
-            said = connection.read_response()
+            said = {
+                **_info(connection, "server"),
+                **_info(connection, "replication"),
+            }
         except redis.exceptions.NoPermissionError:
             # Without the right to ask, restarts are noticed by the guards they lose.
             self.run = "unknown"
             return self.run
-        text = said.decode() if isinstance(said, bytes) else str(said)
-        for line in text.splitlines():
-            if line.startswith("run_id:"):
-                self.run = line.removeprefix("run_id:").strip()[:RUN_ID_LENGTH]
-                return self.run
-        raise redis.ResponseError("INFO server names no run_id")
+        run, replication = said.get("run_id", ""), said.get("master_replid", "")
+        if not run:
+            raise redis.ResponseError("INFO server names no run_id")
+        self.run = run[:ID_LENGTH] + replication[:ID_LENGTH]
+        return self.run
+
+
+def _info(connection: Any, section: str) -> dict[str, str]:
+    connection.send_command("INFO", section)
+    answer = connection.read_response()
+    text = answer.decode() if isinstance(answer, bytes) else str(answer)
+    pairs = (line.strip().partition(":") for line in text.splitlines() if ":" in line)
+    return {name: value for name, _, value in pairs}
 
 
 @contextmanager
@@ -57,6 +70,9 @@ def held_connection(client: Any) -> Iterator[tuple[Any, str]]:
         if known is None:
             known = connection._cachepatterns = Incarnation(connection)
         yield connection, known.run or known.ask(connection)
+    except redis.ReadOnlyError:
+        connection.disconnect()  # no primary any more: ask anew who is
+        raise
     except redis.ResponseError:
         raise  # an answer, if an unwelcome one: the connection is in order
     except BaseException:

@@ -192,6 +192,22 @@ def test_an_expired_registration_is_purged_with_the_bump_that_it_names(backend, 
     assert is_open(backend, "g") == [True]
 
 
+def test_making_a_lost_guard_bumps_the_models_stamp(backend):
+    """It took registrations along that nobody will purge: their bump is due now."""
+    guard, model = "cp:guard:shop.product@1", "cp:tag:shop.product@1"
+    backend.tend([guard], life=MINUTE, no_writers=True)
+    backend.mint([guard], [model], [b"one"], ttl=MINUTE, life=MINUTE)
+    backend.tend([guard], life=MINUTE)
+    assert backend.get_many([model]) == [b"one"]
+    backend.delete([guard])
+    backend.tend([guard], life=MINUTE)
+    if backend.name == "redis":
+        assert is_open(backend, guard) == [False]
+        assert backend.get_many([model]) == [None]
+    else:  # its guards are no keys, and go only with the whole process
+        assert backend.get_many([model]) == [b"one"]
+
+
 def test_renewing_prolongs_and_puts_back_what_was_lost(backend):
     mint(backend, {"t": b"one"})
     backend.fence("w", {"g": ["t"]}, life=0.05)

@@ -2,13 +2,15 @@
 --
 -- A guard is the one key of a model in which writers register before they commit. It
 -- holds 'o' .. run while nobody is registered, else JSON {r, q, f}:
---   r  the run id of the server that it was made on; another one means a restart or a
+--   r  the incarnation of the server that it was made on; another one means a restart or a
 --      failover, which may have lost registrations
 --   q  milliseconds until which the model is in quarantine, 0 for none
 --   f  token -> {deadline, tag key, tag key, ...}, or {deadline, '*', model tag's key} for
 --      a writer that can not tell its tags before it has written
 -- A missing guard (first start, eviction, FLUSHALL) is made in quarantine: until every
--- transaction that was open at that moment has ended, nothing may be stored.
+-- transaction that was open at that moment has ended, nothing may be stored. It took
+-- registrations along that nobody will purge any more, so what they would have bumped is
+-- bumped now, with the model's stamp, on which all of its entries rest.
 local run, life = ARGV[1], tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -31,6 +33,8 @@ local function read_guard(key)
     end
   end
   if not guard or guard.r ~= run then
+    local head, name = string.match(key, '^(.*):guard:([^:]+)$')
+    if head then redis.call('DEL', head .. ':tag:' .. name) end
     guard = {r = run, q = now + life, f = guard and guard.f or {}}
     changed = true
   end
