@@ -4,6 +4,7 @@ import pytest
 from django.core.cache import caches
 
 from cachepatterns.quarantine import declare_no_writers
+from cachepatterns.stats.recorder import recorder
 
 
 @pytest.fixture
@@ -17,3 +18,8 @@ def empty_cache() -> None:
     """Begin with nothing cached: flushes this worker's logical database."""
     caches["default"].client.get_client(write=True).flushdb()
     declare_no_writers()
+
+
+def pytest_sessionfinish() -> None:
+    """The recorder's last flush, while its server is still there."""
+    recorder.close()
