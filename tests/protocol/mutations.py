@@ -2,9 +2,8 @@
 
 `CAUGHT`, `FLAWS` and `LIMITS` must each yield a counter-example. `FLAWS` are no slips of an
 implementer, but what the protocol itself said before it was explored; `LIMITS` are what it needs
-of its surroundings. `HARMLESS` are changes that look as dangerous and
-are not: the whole state space is searched and nothing is found. Each of these names the mutation
-that takes its place, where there is one.
+of its surroundings. What
+looks dangerous and is not stands in `harmless.py`.
 """
 
 from __future__ import annotations
@@ -86,6 +85,14 @@ CAUGHT = (
     mutation(
         "unknown COMMIT taken for a rollback",
         "it may still reach the database",
+        faults="unknown",
+        unknown_commit="released",
+    ),
+    mutation(
+        "an interrupted autocommit statement taken for a rollback",
+        "any exception that is not the database's own 'no' leaves the outcome unknown",
+        AUTOCOMMIT,
+        AUTOCOMMIT,
         faults="unknown",
         unknown_commit="released",
     ),
@@ -205,45 +212,5 @@ LIMITS = (
         AUTOCOMMIT,
         AUTOCOMMIT,
         statements_in_time=False,
-    ),
-)
-
-HARMLESS = (
-    mutation(
-        "SET without NX when minting",
-        "others' entries and loads die: misses, never stale. See: puts back what the lookup saw",
-        faults="crash",
-        lookups=False,
-        mint="overwrite",
-    ),
-    mutation(
-        "release leaves stamps, transactions only",
-        "FENCE has deleted them and nobody could mint since",
-        faults="crash flush unknown",
-        lookups=False,
-        release_bumps=False,
-    ),
-    mutation(
-        "purge without bump, transactions only",
-        "the same",
-        faults="crash flush unknown",
-        lookups=False,
-        purge_bumps=False,
-    ),
-    mutation(
-        "who met a fence in its lookup may mint if it is gone by then",
-        "the stamps are as real as any, and the query comes after them",
-        TRANSACTION,
-        AUTOCOMMIT,
-        faults="crash",
-        doomed_store="mint anew",
-    ),
-    mutation(
-        "a renewal that arrives after the release",
-        "fences nobody's tags for one life: misses",
-        AUTOCOMMIT,
-        TRANSACTION,
-        lookups=False,
-        renews_after_release=True,
     ),
 )

@@ -16,6 +16,7 @@ from tests.protocol.state import (
     IDLE,
     MODEL,
     NAMES,
+    NO_STAMP,
     QUERIES,
     Reader,
     State,
@@ -84,6 +85,9 @@ def _looks_up(k: Setting, s: State, me: int, query: int) -> Iterator[Step]:
         yield f"{label}. It reads the database, stores nothing", put(s, me, after)
     else:
         seen = (s.redis.stamps[MODEL], s.redis.stamps[query])
+        if p.held_by_lookup and NO_STAMP not in seen:
+            yield f"{label}, all stamps stand", put(s, me, r._replace(at="minted", held=seen))
+            return
         yield label, put(s, me, r._replace(held=seen if p.mint == "restore" else DEAD))
 
 

@@ -31,6 +31,7 @@ class Protocol:
     mint: str = "adopt"  # | "overwrite" | "restore": put back what the lookup had seen
     # readers
     stamps_before_query: bool = True
+    held_by_lookup: bool = False  # stamps that all stood need no script
     lookup: str = "atomic"  # | "guard last"
     doomed_store: str = "never"  # | "mint anew": before the query | "late": after it
     doomed_share: bool = False

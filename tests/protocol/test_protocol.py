@@ -14,11 +14,11 @@ import pytest
 
 from tests.protocol import invariants, model
 from tests.protocol.explorer import Found, explore
+from tests.protocol.harmless import HARMLESS
 from tests.protocol.mutations import (
     AUTOCOMMIT,
     CAUGHT,
     FLAWS,
-    HARMLESS,
     LIMITS,
     TRANSACTION,
     Mutation,
