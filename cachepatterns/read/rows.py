@@ -38,7 +38,7 @@ from cachepatterns.read.lookup import (
     unstored_reason,
 )
 from cachepatterns.read.pattern import ROW_PATTERN
-from cachepatterns.registry import site
+from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import database_id
 
 _PLANS = "_cachepatterns_row_plans"
@@ -86,7 +86,9 @@ def why_no_rows(model: type[models.Model], using: str) -> tuple[ResolvedPolicy |
     policy = site.policy_for(model)
     if policy is None:
         return None, "not registered"
-    if policy.pk is None or not _is_plain(policy.model):
+    owner = site.tables().get(table_name(policy.model))
+    # Of several models on one table, writers name one (see `write.changes.tells_its_table`).
+    if policy.pk is None or owner is not policy.model or not _is_plain(policy.model):
         return policy, "no row cache"
     return policy, why_not_here(connections[using], using, policy)
 

@@ -11,7 +11,7 @@ from cachepatterns.core import tag
 from cachepatterns.core.change import UNKNOWN, Change
 from cachepatterns.observe import BurstLog
 from cachepatterns.policy import Narrowing, ResolvedPolicy
-from cachepatterns.registry import site
+from cachepatterns.registry import site, table_name
 
 MAX_TAGS = 1000
 """A write that concerns more tags than this bumps the model tag instead."""
@@ -19,6 +19,15 @@ MAX_TAGS = 1000
 log = BurstLog()
 Values = Mapping[str, Any]
 """What the database holds in the narrowed columns, by attname."""
+
+
+def tells_its_table(model: type[models.Model]) -> bool:
+    """Whether writes through `model` may be told row by row.
+
+    Of several models on one table (one managed, the others views of it) readers depend on
+    one, whichever they asked; what is written through another, the coarse layer tells.
+    """
+    return model._meta.managed and site.tables().get(table_name(model)) is model
 
 
 def row_tags(

@@ -17,6 +17,7 @@ from cachepatterns.write.changes import (
     model_tags,
     row_tags,
     rule_tags,
+    tells_its_table,
     unknown_change,
 )
 from cachepatterns.write.dispatch import record, statement_fence
@@ -37,7 +38,7 @@ def tracked_insert(
     """
     policy = site.policy_for(model)
     connection = connections[using]
-    if policy is None or policy.model is not model:
+    if policy is None or policy.model is not model or not tells_its_table(model):
         return insert()
     database = database_id(connection)
     with statement_fence(connection, closing_tags(policy, database)) as fence:

@@ -32,6 +32,7 @@ from cachepatterns.write.changes import (
     model_tags,
     row_tags,
     rule_tags,
+    tells_its_table,
     unknown_change,
 )
 from cachepatterns.write.dispatch import record, statement_fence
@@ -115,7 +116,7 @@ class TrackedUpdateMixin(_Base):
         if self.query.related_updates:
             return None
         policy = site.policy_for(self.query.model)
-        if policy is None or not policy.model._meta.managed:
+        if policy is None or not tells_its_table(policy.model):
             return None
         if any(model not in (None, policy.model) for _, model, _ in self.query.values):
             return None
