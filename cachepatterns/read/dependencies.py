@@ -91,7 +91,7 @@ def _narrow(
     conditions = {c.attname: values for c, values in _exact(query.where, policy, base_alias)}
     for narrowing in policy.narrowing:
         rhs = conditions.get(narrowing.attname)
-        if rhs is None:
+        if rhs is None or not finds_equals_only(narrowing, connection):
             continue
         try:
             values = [
@@ -102,6 +102,15 @@ def _narrow(
             continue
         return tag_field(narrowing, policy), sorted(set(values))
     return None
+
+
+def finds_equals_only(narrowing: Narrowing, connection: BaseDatabaseWrapper) -> bool:
+    """Whether a lookup of one value finds no rows that spell it otherwise.
+
+    On MySQL and MariaDB a text finds whatever its collation holds for equal: 'ABC' the row
+    'abc', whose writers name 'abc' in their tags.
+    """
+    return not (connection.vendor == "mysql" and narrowing.kind == "text")
 
 
 def tag_field(narrowing: Narrowing, policy: ResolvedPolicy) -> str:

@@ -25,7 +25,7 @@ from cachepatterns.core.key import row_key
 from cachepatterns.exceptions import BackendError, UnstorableValue
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.policy import ResolvedPolicy
-from cachepatterns.read.dependencies import as_stored
+from cachepatterns.read.dependencies import as_stored, finds_equals_only
 from cachepatterns.read.eligibility import why_not_here
 from cachepatterns.read.lookup import (
     STAMP_MARGIN,
@@ -89,6 +89,8 @@ def why_no_rows(model: type[models.Model], using: str) -> tuple[ResolvedPolicy |
     owner = site.tables().get(table_name(policy.model))
     # Of several models on one table, writers name one (see `write.changes.tells_its_table`).
     if policy.pk is None or owner is not policy.model or not _is_plain(policy.model):
+        return policy, "no row cache"
+    if not finds_equals_only(policy.pk, connections[using]):
         return policy, "no row cache"
     return policy, why_not_here(connections[using], using, policy)
 
