@@ -2,8 +2,7 @@
 
 `CAUGHT`, `FLAWS` and `LIMITS` must each yield a counter-example. `FLAWS` are no slips of an
 implementer, but what the protocol itself said before it was explored; `LIMITS` are what it needs
-of its surroundings. What
-looks dangerous and is not stands in `harmless.py`.
+of its surroundings. What looks dangerous and is not stands in `harmless.py`.
 """
 
 from __future__ import annotations

@@ -32,11 +32,14 @@ BROKEN = (*CAUGHT, *FLAWS, *LIMITS)
 
 T, A = TRANSACTION, AUTOCOMMIT
 NO_FAILOVER = FAULTS - {"failover"}
+LOSING = frozenset({"failover", "evict", "crash"})
 
 SETTINGS = {
     "no fault": Setting(kinds=(T, T)),
-    "one transaction, every fault": Setting(kinds=(T,), faults=FAULTS, lookups=False),
-    "one autocommit statement, every fault": Setting(kinds=(A,), faults=FAULTS, lookups=False),
+    "one transaction, failover and more": Setting(kinds=(T,), faults=LOSING, lookups=False),
+    "one autocommit statement, failover and crash": Setting(
+        kinds=(A,), faults=LOSING - {"evict"}, lookups=False
+    ),
     "transactions, all but failover": Setting(kinds=(T, T), faults=NO_FAILOVER),
     "one of each, all but failover": Setting(kinds=(T, A), faults=NO_FAILOVER),
     "autocommit, all but eviction and failover": Setting(
@@ -54,6 +57,7 @@ DEEP_SETTINGS = {
         "long lives": Setting(
             Protocol(life=2), (first, second), frozenset({"crash", "unknown", "flush"})
         ),
+        "every fault, one writer": Setting(kinds=(first,), faults=FAULTS),
         "two commands lost": Setting(
             kinds=(first,), faults=frozenset({"failover", "crash"}), lost_commands=2
         ),
