@@ -10,9 +10,9 @@ those registered earlier, run after it and see fresh data.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from weakref import WeakSet
@@ -148,11 +148,27 @@ def is_announced(connection: BaseDatabaseWrapper, verb: str, table: str | None) 
 
 
 def database_id(connection: BaseDatabaseWrapper) -> str:
-    """Names the database, not the alias: aliases of one database share tags and entries."""
+    """Names the database in tags and guards: by its own name alone.
+
+    One database may be reached by many addresses (another spelling of the host, a pooler's
+    port, another user), and what is written through one must invalidate what was read
+    through the other. Two databases of one name only cost each other misses.
+    """
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite" and not name.startswith("file:"):
+        name = os.path.realpath(name)
+    return _database_id(connection.vendor, name)
+
+
+def source_id(connection: BaseDatabaseWrapper) -> str:
+    """Names what an entry was read from, in its key: nothing is shared by two sources that
+    might answer differently (another server, schema, role or time zone)."""
     conf = connection.settings_dict
-    return _database_id(connection.vendor, str(conf["HOST"]), str(conf["PORT"]), str(conf["NAME"]))
+    wanted = ("HOST", "PORT", "NAME", "USER", "TIME_ZONE")
+    options = conf.get("OPTIONS") or {}
+    parts = [str(conf.get(key)) for key in wanted]
+    return _database_id(connection.vendor, *parts, str(options.get("options", "")))
 
 
-@lru_cache(maxsize=256)
 def _database_id(*parts: str) -> str:
     return blake2b("\n".join(parts).encode(), digest_size=4).hexdigest()

@@ -39,6 +39,10 @@ class Warmed:
     failed: list[str] = field(default_factory=list)
     finished: bool = False
 
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {**vars(self), "not_cached": dict(self.not_cached)}
+
     def hear(self, event: Event) -> None:
         if not isinstance(event, ReadEvent):
             return

@@ -16,7 +16,7 @@ from cachepatterns.exceptions import CachePatternsError
 from cachepatterns.explicit import invalidate
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import concrete_model, site
-from cachepatterns.transactions import database_id
+from cachepatterns.transactions import source_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ def object_target(instance: models.Model) -> Target:
                 config().PREFIX,
                 policy.label,
                 policy.fingerprint,
-                database_id(connections[alias]),
+                source_id(connections[alias]),
                 spelled,
             )
             for alias in aliases

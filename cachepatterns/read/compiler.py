@@ -29,7 +29,7 @@ from cachepatterns.read.lookup import Question, read
 from cachepatterns.read.options import DEFAULT, ReadOptions
 from cachepatterns.read.pattern import pattern_of
 from cachepatterns.registry import site, tiers
-from cachepatterns.transactions import database_id
+from cachepatterns.transactions import database_id, source_id
 
 if TYPE_CHECKING:
     _Base: Any = SQLCompiler
@@ -124,10 +124,12 @@ class CachedCompilerMixin(_Base):
             return None
         # SINGLE drops what MULTI keeps (further rows, columns only there to order by).
         schemas = sorted({p.fingerprint for p in found.policies})
-        more = (result_type, str(self.col_count), *schemas, *options.tags)
+        own = (str(options.ttl), str(options.tier), *options.tags)
+        more = (result_type, str(self.col_count), *schemas, *own)
+        source = source_id(self.connection)
         digest = query_digest(sql, params, *more)
         return Question(
-            key=query_key(config().PREFIX, policy.label, policy.fingerprint, database, digest),
+            key=query_key(config().PREFIX, policy.label, policy.fingerprint, source, digest),
             tags=(*found.tags, *options.tags),
             ttl=ttl,
             jitter=jitter,

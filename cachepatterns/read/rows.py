@@ -39,7 +39,7 @@ from cachepatterns.read.lookup import (
 )
 from cachepatterns.read.pattern import ROW_PATTERN
 from cachepatterns.registry import site, table_name
-from cachepatterns.transactions import database_id
+from cachepatterns.transactions import database_id, source_id
 
 _PLANS = "_cachepatterns_row_plans"
 """The attribute of a connection that holds its plans: they know it, and must go with it."""
@@ -227,10 +227,11 @@ def _store(
 
 
 def _question(policy: ResolvedPolicy, spelled: str, using: str) -> Question:
-    database = database_id(connections[using])
+    connection = connections[using]
+    database, source = database_id(connection), source_id(connection)
     assert policy.tier.ttl is not None
     return Question(
-        key=row_key(config().PREFIX, policy.label, policy.fingerprint, database, spelled),
+        key=row_key(config().PREFIX, policy.label, policy.fingerprint, source, spelled),
         tags=(
             tag.model_tag(policy.label, database),
             tag.row_tag(policy.label, database, spelled),

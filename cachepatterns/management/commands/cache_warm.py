@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -110,7 +109,7 @@ class Command(BaseCommand):
 
     def _tell(self, results: list[Warmed], seconds: float, as_json: bool) -> None:
         if as_json:
-            models = [asdict(done) for done in results]
+            models = [done.as_data() for done in results]
             self.stdout.write(json.dumps({"seconds": round(seconds, 3), "models": models}))
             return
         rows = []
