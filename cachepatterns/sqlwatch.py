@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.core.sqltext import Kind, Statement, statement
@@ -22,7 +21,7 @@ from cachepatterns.observe import BurstLog, InvalidationEvent
 from cachepatterns.registry import site
 from cachepatterns.transactions import in_transaction, is_announced, mark_customised
 from cachepatterns.write.coarse import cascades, coarse_event
-from cachepatterns.write.dispatch import mark_written, record, statement_fence
+from cachepatterns.write.dispatch import REFUSALS, mark_written, record, statement_fence
 
 log = BurstLog()
 
@@ -61,13 +60,13 @@ def watch(
     with statement_fence(connection, _closing(event)) as fence:
         try:
             answer = execute(sql, params, many, context)
-        except (OperationalError, InterfaceError):
+        except REFUSALS:
+            record(connection, event, fence)  # what a batch had written before it failed
+            raise
+        except BaseException:
             if in_transaction(connection):
                 record(connection, event)
             raise  # in autocommit the outcome is not known: the registration expires
-        except Exception:
-            record(connection, event, fence)  # what a batch had written before it failed
-            raise
         record(connection, event, fence)
         return answer
 

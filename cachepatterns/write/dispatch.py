@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.backends.store import current_store
@@ -36,6 +36,9 @@ from cachepatterns.write.fence import Fence
 
 log = BurstLog()
 
+REFUSALS = (IntegrityError, DataError, ProgrammingError)
+"""What the database answers when it has not carried out a statement."""
+
 
 def mark_written(connection: BaseDatabaseWrapper) -> None:
     """From here on, the transaction reads nothing through the cache."""
@@ -50,9 +53,9 @@ def statement_fence(
     """Around a statement that may commit by itself: keep readers away while it runs.
 
     Yields what to give to `record`. `model_tags` are those of the models it may write, and
-    ``#`` if rules may follow. Does nothing inside a transaction. Where the connection is lost
-    the outcome is unknown: the registration is left to expire, and its purge bumps the model
-    tags.
+    ``#`` if rules may follow. Does nothing inside a transaction. Only the database's own
+    refusal proves that nothing was written; after any other exception (a lost connection, an
+    interrupt) the registration is left to expire, and its purge bumps the model tags.
     """
     strict = [name for name in model_tags if is_strict(label_of(name))]
     if in_transaction(connection) or not strict:
@@ -62,9 +65,7 @@ def statement_fence(
     fence.add_everything(strict)
     try:
         yield fence
-    except (OperationalError, InterfaceError):
-        raise
-    except BaseException:
+    except REFUSALS:
         fence.release(())
         raise
     fence.release(())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
@@ -382,3 +382,38 @@ def test_plain_managers_are_strict_too(goods, monkeypatch):
     assert texts() == ["new"]
     held.finish()
     assert texts() == ["new"]
+
+
+def test_a_refused_statement_opens_the_guard_at_once(goods, settings):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "FENCE_SECONDS": 3600}
+    _, _, items = goods
+    pk = items[1].pk
+    price(pk)
+    with pytest.raises(IntegrityError):
+        Item.objects.filter(pk=items[0].pk).update(sku=items[1].sku)
+    assert writers() == {}
+    assert outcome_of(lambda: price(pk)) == "hit"
+
+
+@pytest.mark.parametrize("write", [save, raw_sql], ids=["save", "raw SQL"])
+def test_an_interrupt_in_a_statement_leaves_the_guard_closed_until_it_expires(goods, quick, write):
+    """It may have been carried out all the same."""
+    pk = goods[2][0].pk
+    price(pk)
+
+    def interrupted(execute, sql, params, many, context):
+        answer = execute(sql, params, many, context)
+        if sql.startswith("UPDATE"):
+            raise KeyboardInterrupt
+        return answer
+
+    # Innermost: the statement has been carried out when the interrupt comes.
+    connection.execute_wrappers.append(interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write(goods[2][0])
+    finally:
+        connection.execute_wrappers.remove(interrupted)
+    assert price(pk) == 9
+    eventually(lambda: outcome_of(lambda: price(pk)) == "hit")
+    assert price(pk) == 9
