@@ -20,7 +20,7 @@ from cachepatterns import uncached
 from cachepatterns.observe import ReadEvent
 from cachepatterns.write.fence import settle
 from tests.app.models import Item, ItemQuerySet
-from tests.differential import relations, world  # noqa: F401 - relations adds its questions
+from tests.differential import bypasses, relations, world  # noqa: F401 - they add questions
 from tests.differential.freezing import freeze, spoil
 from tests.differential.generators import KINDS, Kind
 from tests.differential.tallies import Tally, table
