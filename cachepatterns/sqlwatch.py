@@ -19,11 +19,19 @@ from cachepatterns.core.sqltext import Kind, Statement, statement
 from cachepatterns.core.tag import ALL_NAMED
 from cachepatterns.observe import BurstLog, InvalidationEvent
 from cachepatterns.registry import site
-from cachepatterns.transactions import in_transaction, is_announced, mark_customised
+from cachepatterns.transactions import (
+    in_transaction,
+    is_announced,
+    mark_customised,
+    raw_transaction_ended,
+)
 from cachepatterns.write.coarse import cascades, coarse_event
 from cachepatterns.write.dispatch import REFUSALS, mark_written, record, statement_fence
 
 log = BurstLog()
+
+ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT"})
+"""What ends a transaction that was begun by hand."""
 
 
 def install(*, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
@@ -42,10 +50,16 @@ def watch(
     """Run the statement; see to it that what it wrote is invalidated."""
     connection: BaseDatabaseWrapper = context["connection"]
     found = statement(_text(sql, connection))
-    if found.kind in (Kind.READ, Kind.NEUTRAL):
+    if found.kind is Kind.READ:
         return execute(sql, params, many, context)
-    if found.kind is Kind.SESSION:
+    if found.kind is Kind.NEUTRAL:
+        answer = execute(sql, params, many, context)
+        if found.verb in ENDS:
+            raw_transaction_ended(connection)
+        return answer
+    if found.kind is Kind.SESSION or found.session:
         mark_customised(connection)
+    if found.kind is Kind.SESSION:
         return execute(sql, params, many, context)
     # Before it runs: what follows in this transaction must see what it wrote, even if
     # the statement should fail half-way.

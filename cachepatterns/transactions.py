@@ -49,7 +49,7 @@ class PendingWrites:
         # Dropped by Django, uncalled: after a rollback, or with a connection that died.
         fence = self.fence
         if fence is not None:
-            fence.abandon(is_over=_is_idle(self._driver))
+            fence.abandon(is_over=_is_over(self._driver))
 
 
 def pending_writes(connection: BaseDatabaseWrapper) -> PendingWrites | None:
@@ -70,16 +70,29 @@ def begin_writes(connection: BaseDatabaseWrapper, deliver: Deliver) -> PendingWr
     return pending
 
 
-def _is_idle(driver: Any) -> bool:
-    """Whether the driver's connection lives and is in no transaction: whatever was in one
-    is over, one way or the other. False where that is not known."""
+def _is_over(driver: Any) -> bool:
+    """Whether the transaction that was on the driver's connection has certainly ended."""
     try:
-        if hasattr(driver, "in_transaction"):  # sqlite3
-            return not driver.in_transaction
-        # psycopg: a PGconn's status 0 is OK, a transaction's 0 is idle
-        return not driver.closed and not driver.broken and driver.info.transaction_status == 0
+        return is_idle(driver) is True
     except Exception:
         return False
+
+
+def is_idle(driver: Any) -> bool | None:
+    """Whether the driver's connection lives and is in no transaction; `None` if not known.
+
+    Not what Django believes: ``BEGIN`` may have been sent by hand.
+    """
+    if hasattr(driver, "in_transaction"):  # sqlite3
+        return not driver.in_transaction
+    pgconn = getattr(driver, "pgconn", None)  # psycopg
+    if pgconn is None or driver.closed or driver.broken:
+        return None
+    status = int(pgconn.transaction_status)
+    return {_IDLE: True, _IN_TRANSACTION: False, _IN_ERROR: False}.get(status)
+
+
+_IDLE, _IN_TRANSACTION, _IN_ERROR = 0, 2, 3  # libpq's PGTransactionStatusType
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:
@@ -88,14 +101,25 @@ def in_transaction(connection: BaseDatabaseWrapper) -> bool:
         return True
     if connection.connection is None:  # before the first statement connects
         return not connection.settings_dict["AUTOCOMMIT"]
-    return not connection.autocommit
+    return not connection.autocommit or is_idle(connection.connection) is False
 
 
 def in_manual_mode(connection: BaseDatabaseWrapper) -> bool:
     """Whether the user commits by hand, where Django tells nobody."""
     if connection.connection is None or connection.in_atomic_block:
         return False
-    return not connection.autocommit
+    return not connection.autocommit or is_idle(connection.connection) is False
+
+
+def raw_transaction_ended(connection: BaseDatabaseWrapper) -> None:
+    """A COMMIT or ROLLBACK was sent by hand: deliver what the transaction has written."""
+    if connection.in_atomic_block or not connection.autocommit:
+        return  # Django ends this one, or hears of its end
+    pending = pending_writes(connection)
+    if pending is not None and is_idle(connection.connection):
+        hooks: list[Any] = connection.run_on_commit
+        hooks[:] = [hook for hook in hooks if hook[1] is not pending]
+        pending()
 
 
 # -- connections whose session was changed -------------------------------------------------

@@ -98,7 +98,7 @@ class Backend(ABC):
 
     @abstractmethod
     def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
-        """Write entries, and let the stamps they rest on live `stamp_ttl` from now."""
+        """Write entries, and let the stamps they rest on live `stamp_ttl` from now or longer."""
 
     @abstractmethod
     def delete(self, keys: Sequence[str]) -> int:

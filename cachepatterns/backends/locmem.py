@@ -118,7 +118,8 @@ class LocMemBackend(Backend):
             for key in stamp_keys:
                 stamp = self._get(key)
                 if stamp is not None:
-                    self._values[key] = (stamp, now + stamp_ttl)
+                    deadline = max(self._values[key][1], now + stamp_ttl)
+                    self._values[key] = (stamp, deadline)
 
     def delete(self, keys: Sequence[str]) -> int:
         with self._lock:

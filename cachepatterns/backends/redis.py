@@ -134,7 +134,7 @@ class RedisBackend(Backend):
         for key, payload, ttl in items:
             pipe.set(key, payload, px=_milliseconds(ttl))
         for key in dict.fromkeys(stamp_keys):
-            pipe.pexpire(key, _milliseconds(stamp_ttl))
+            pipe.pexpire(key, _milliseconds(stamp_ttl), gt=True)
         pipe.execute()
 
     @_translated

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from cachepatterns.core.sqlwords import HARMLESS_WORDS, words
@@ -35,7 +35,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_CLOCK_LITERALS = frozenset({"now", "today", "tomorrow", "yesterday", "allballs", "localtime"})
+CLOCK_LITERALS = frozenset({"now", "today", "tomorrow", "yesterday", "allballs", "localtime"})
 """Strings that databases read as 'the time it is' (`Now()` on SQLite compiles to one)."""
 _ALIAS = re.compile(r"[A-Z]{1,2}[0-9]+\Z")
 
@@ -104,7 +104,7 @@ def _read(sql: str) -> ReadText:
                 foreign[token.text.lower()] = None
         elif token.kind == "dollar":
             foreign[token.text[:12]] = None
-        elif token.kind == "string" and token.text.strip("eE'").lower() in _CLOCK_LITERALS:
+        elif token.kind == "string" and token.text.strip("eE'").lower() in CLOCK_LITERALS:
             foreign[token.text] = None
         previous = token.text.upper()
     return ReadText(frozenset(names), tuple(relations.items()), tuple(foreign))
@@ -143,6 +143,8 @@ class Statement:
     verb: str
     names: frozenset[str] = frozenset()
     target: str | None = None
+    session: bool = False
+    """Whether one of several statements changes what the connection sees."""
 
 
 # A bare name ends where no letter follows: not at the D in product/**/ (…).
@@ -200,7 +202,8 @@ def _statement(sql: str) -> Statement:
         return Statement(Kind.READ, verb)
     found = tokens(sql)
     if several:
-        return _whole(found, verb if verb in _WRITES else "SEVERAL")
+        whole = _whole(found, verb if verb in _WRITES else "SEVERAL")
+        return replace(whole, session=_sets_something(found))
     if verb in _READS:
         return _reading(verb, found)
     if verb in {"SET", "RESET"}:
@@ -219,6 +222,16 @@ def _setting(verb: str, words: list[str]) -> Statement:
         return Statement(Kind.NEUTRAL, verb)
     for_one = scope == "LOCAL" or scope == "TRANSACTION"
     return Statement(Kind.TRANSACTION if for_one else Kind.SESSION, verb)
+
+
+def _sets_something(found: list[Token]) -> bool:
+    """Whether a SET or RESET begins one of several statements."""
+    starts = [0, *(i + 1 for i, token in enumerate(found) if token.text == ";")]
+    words = [[t.text.upper() for t in found[i : i + 3]] for i in starts]
+    return any(
+        first[:1] in (["SET"], ["RESET"]) and _setting(first[0], first).kind is not Kind.NEUTRAL
+        for first in words
+    )
 
 
 def _reading(verb: str, found: list[Token]) -> Statement:

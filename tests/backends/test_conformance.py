@@ -121,6 +121,14 @@ def test_storing_an_entry_lets_its_stamps_live_on_and_changes_none(backend):
     assert backend.get_many(["t"]) == [b"stamp"]
 
 
+def test_storing_an_entry_never_shortens_a_stamps_life(backend):
+    """Another entry, of a longer tier, may rest on it too."""
+    mint(backend, {"t": b"stamp"}, 3600.0)
+    backend.store([("entry", b"value", MINUTE)], ["t"], MINUTE)
+    (info,) = backend.inspect(["t"])
+    assert info.ttl > 3500
+
+
 def test_a_stamp_ends_with_its_ttl(backend):
     mint(backend, {"t": b"stamp"}, 0.02)
     assert eventually(lambda: backend.get_many(["t"]) == [None])

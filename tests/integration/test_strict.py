@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import redis
 from django.db import IntegrityError, connection, transaction
+from django.db.models import DateTimeField, Value
+from django.db.models.functions import Cast
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
@@ -417,3 +419,43 @@ def test_an_interrupt_in_a_statement_leaves_the_guard_closed_until_it_expires(go
     assert price(pk) == 9
     eventually(lambda: outcome_of(lambda: price(pk)) == "hit")
     assert price(pk) == 9
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_a_transaction_begun_by_hand_is_bumped_at_its_end(goods, end):
+    """Django believes that each of these statements commits by itself."""
+    from tests.integration.test_transactions import in_thread
+
+    pk, expected = goods[2][0].pk, 9 if end == "COMMIT" else 0
+    price(pk)
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        with seen() as found:
+            price(pk)
+        assert found.reasons == ["manual transaction"]
+        cursor.execute("UPDATE app_item SET price = 9 WHERE id = %s", [pk])
+        for _ in range(2):
+            assert in_thread(lambda: price(pk)) == 0
+        cursor.execute(end)
+    assert price(pk) == expected
+    assert in_thread(lambda: price(pk)) == expected
+    assert writers() == {}
+    assert outcome_of(lambda: price(pk)) == "hit"
+
+
+def test_several_statements_of_which_one_sets_keep_the_connection_from_the_cache(goods):
+    pk = goods[2][0].pk
+    price(pk)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1; SET search_path TO public")
+    with seen() as found:
+        price(pk)
+    assert found.reasons == ["session state"]
+    connection.close()
+
+
+def test_a_parameter_that_means_now_is_not_cached(goods):
+    query = Item.objects.annotate(at=Cast(Value("now"), DateTimeField()))
+    with seen() as found:
+        list(query)
+    assert found.reasons == ["parameter that may mean now"]
