@@ -60,5 +60,7 @@ def page(request, browser: Browser, live_server, shop) -> Iterator[Page]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
     assert complaints == []
+    # Before its style sheets are there, no page has the width it was given.
+    page.wait_for_load_state("load")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     context.close()
