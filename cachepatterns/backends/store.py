@@ -77,11 +77,6 @@ class Store:
             raise
         return answer
 
-    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        if self._undelivered:
-            self.deliver()
-        return self.call("read", self.backend.get_many, keys)
-
     def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
         if self._undelivered:
             self.deliver()

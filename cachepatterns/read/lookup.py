@@ -28,8 +28,13 @@ from cachepatterns.core.guard import guard_of
 from cachepatterns.core.key import guard_key, tag_key
 from cachepatterns.core.stamp import new_stamp
 from cachepatterns.core.tier import jittered
-from cachepatterns.exceptions import BackendError, CorruptEntry, UnstorableValue
-from cachepatterns.observe import ErrorEvent, ReadEvent, emit
+from cachepatterns.exceptions import (
+    BackendError,
+    ConfigurationError,
+    CorruptEntry,
+    UnstorableValue,
+)
+from cachepatterns.observe import BurstLog, ErrorEvent, ReadEvent, emit
 from cachepatterns.read.flight import Flights
 
 Load = Callable[[], list[Row]]
@@ -38,6 +43,7 @@ TOO_LARGE = "too large"
 STAMP_MARGIN = 3600.0
 """Seconds by which a stamp outlives the entries that rest on it."""
 
+misconfigured = BurstLog()
 flights: Flights[bytes] = Flights()
 
 
@@ -83,6 +89,10 @@ def read(question: Question, load: Load) -> list[Row]:
         stamps = mint_missing(store, guards, stamp_keys, standing, question.ttl)
     except BackendError:
         return _from_database(question, load, started, outcome.ERROR, "cache failed")
+    except ConfigurationError as error:
+        # The checks say so too, but not every server runs them; the page gets its answer.
+        misconfigured.log("cachepatterns can not read: %s", error)
+        return _from_database(question, load, started, outcome.ERROR, "misconfigured")
     if stamps is None:
         return _from_database(question, load, started, outcome.MISS, "writer registered")
     return _load_once(store, question, stamp_keys, stamps, load, started)

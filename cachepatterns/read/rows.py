@@ -22,7 +22,7 @@ from cachepatterns.conf import config
 from cachepatterns.core import outcome, tag
 from cachepatterns.core.codec import Row
 from cachepatterns.core.key import row_key
-from cachepatterns.exceptions import BackendError, UnstorableValue
+from cachepatterns.exceptions import BackendError, ConfigurationError, UnstorableValue
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.dependencies import as_stored, finds_equals_only
@@ -33,6 +33,7 @@ from cachepatterns.read.lookup import (
     draw_ttl,
     make_entry,
     mint_missing,
+    misconfigured,
     read,
     served,
     unstored_reason,
@@ -130,7 +131,9 @@ def get_rows(
         store = current_store()
         missing, standing = _fetch(store, questions, rows)
         stamps = None if standing is None else _mint(store, missing, standing)
-    except BackendError:
+    except (BackendError, ConfigurationError) as error:
+        if isinstance(error, ConfigurationError):
+            misconfigured.log("cachepatterns can not read: %s", error)
         before = time.perf_counter()
         rows = plan.load(list(wanted.values()))
         now = time.perf_counter()

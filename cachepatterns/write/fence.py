@@ -82,7 +82,11 @@ class Fence:
             if self._released:
                 return not keys or current_store().bump(keys)
             self._released = True
-            return current_store().release(self.token, list(self._guards), keys)
+            try:
+                return current_store().release(self.token, list(self._guards), keys)
+            except ConfigurationError as error:  # the write has happened
+                log.log("cachepatterns can not invalidate: %s", error)
+                return False
 
     def renew(self) -> None:
         """Register again: never after the release."""

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -24,7 +25,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class EmbeddedServer:
+class EmbeddedServer(ABC):
     """What both have in common: start once, wait until it answers, stop whatever happens."""
 
     name: ClassVar[str]
@@ -49,12 +50,14 @@ class EmbeddedServer:
         self.stop()
 
     @property
+    @abstractmethod
     def url(self) -> str:
-        raise NotImplementedError
+        """Where clients connect."""
 
     @property
+    @abstractmethod
     def pid_file(self) -> Path:
-        raise NotImplementedError
+        """Where the server leaves its process id."""
 
     @property
     def pid(self) -> int | None:
@@ -66,11 +69,13 @@ class EmbeddedServer:
     def prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
 
+    @abstractmethod
     def program(self) -> Program:
-        raise NotImplementedError
+        """How it is run."""
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it accepts commands."""
 
     def start(self) -> None:
         """Stop a server that a killed start left in this directory, then run one of our own."""

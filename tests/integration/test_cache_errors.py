@@ -169,3 +169,16 @@ def test_stamps_that_are_evicted_only_cost_misses(item, own_valkey):
             client.delete(key)
             assert outcome_of(lambda: price(item)) in ("miss", "hit")
             assert price(item) == 1
+
+
+def test_a_wrong_alias_breaks_neither_reads_nor_writes(item, settings):
+    """The checks name it; a server that does not run them still answers."""
+    settings.CACHEPATTERNS = {"ALIAS": "no such alias"}
+    item.price = 4
+    item.save()
+    assert Item.objects.filter(pk=-1).update(price=1) == 0
+    with seen() as found:
+        assert price(item) == 4
+        assert list(Item.objects.in_bulk([item.pk])) == [item.pk]
+        assert Item.objects.count() == 1
+    assert found.outcomes == ["error"] * 3
