@@ -37,6 +37,18 @@ class Config:
     ON_REDIS_ERROR: str = "database"
     """What a strict write does that can not register: ``"database"`` (it proceeds) or
     ``"refuse"`` (it raises `WriteRefused` and is rolled back)."""
+    OUTBOX: bool = False
+    """Whether writes record what they invalidate in their own transaction (one INSERT), so that
+    a relay delivers what a crash or an unreachable Redis has kept from being bumped."""
+    OUTBOX_RETENTION_SECONDS: float = 3600.0
+    """How long delivered events are kept, to be replayed after a failover of Redis."""
+    LEASE_SECONDS: float = 5.0
+    """With the outbox: how long after a relay's last confirmation that nothing is undelivered
+    the cache may still be read. It bounds the staleness that a writer cut off from Redis can
+    cause."""
+    RELAY: str = ""
+    """``"thread"``: each web process relays in a thread of its own, for small sites that do
+    without ``manage.py relay_invalidations``."""
     MAX_VALUE_BYTES: int = 1_000_000
     """Larger results are not stored, and counted as ``too large``."""
     FLIGHT_TIMEOUT: float = 5.0

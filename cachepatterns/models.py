@@ -1,8 +1,9 @@
-"""No table: a model that gives the admin a place in its list, and permissions to grant."""
+"""A model without a table, on which the admin is hung, and the outbox's events."""
 
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 
@@ -23,3 +24,47 @@ class CacheDashboard(models.Model):
 
     def __str__(self) -> str:
         return str(self._meta.verbose_name)
+
+
+class InvalidationEvent(models.Model):
+    """The outbox: what a write invalidates, recorded in the transaction that writes.
+
+    It is committed with the write or not at all, so a bump that is lost after the COMMIT (a
+    crash, Redis away) is made up for by a relay (``manage.py relay_invalidations``).
+
+    ``payload`` has one of two shapes, both independent of aliases and settings:
+
+    * from Django, tags that are worked out: ``{"tags": ["app.item@3f2a:pk=7", …],
+      "labels": ["app.item"]}``, and where known ``"object": ["app.item", "7"]``;
+    * from PostgreSQL triggers, the rows of one statement, from which the relay works out tags
+      by the functions that Django's writes use: ``{"table": "public.app_item", "op":
+      "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE", "rows": [{"old": {column: value} | null,
+      "new": {column: value} | null}, …] | null}``. Values as `to_jsonb` spells them, at least
+      those of the primary key and the narrowed columns; all columns where the policy has
+      rules. ``"rows": null`` stands for rows that nobody can tell (TRUNCATE, too many):
+      then the model tag is bumped. A row whose old and new values can not be paired may be
+      given as two.
+
+    ``token`` names the writing transaction where Django will bump after its COMMIT and leave
+    a mark in Redis, which spares the relay the bump. Empty where nobody does (triggers, commits
+    by hand): such an insert wakes the relays on PostgreSQL by ``NOTIFY cachepatterns``.
+
+    Not to be cached, and rows are never updated but for ``delivered_at``.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    token = models.CharField(max_length=32, db_default="", blank=True)
+    source = models.CharField(max_length=100, db_default="", blank=True)
+    payload = models.JSONField()
+    delivered_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        default_permissions = ()
+        # Serves both questions: what is not delivered (NULL), and what was long ago.
+        indexes = [models.Index(fields=["delivered_at", "id"], name="cachepatterns_outbox")]
+        verbose_name = _("invalidation event")
+        verbose_name_plural = _("invalidation events")
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.source}"

@@ -19,6 +19,8 @@ POSITIVE = (
     "FLIGHT_TIMEOUT",
     "BREAKER_SECONDS",
     "STATS_FLUSH_SECONDS",
+    "OUTBOX_RETENTION_SECONDS",
+    "LEASE_SECONDS",
 )
 TIER_OPTIONS = ("ttl", "jitter")
 POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
