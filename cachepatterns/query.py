@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connections
 from django.db.models import sql
 
+from cachepatterns.read.aggregates import cached_aggregate
 from cachepatterns.read.compiler import cached_compiler
 from cachepatterns.read.options import DEFAULT, ReadOptions
 from cachepatterns.write.returning import TrackedUpdateQuery
@@ -26,6 +27,10 @@ class CachedQuery(sql.Query):
             connection = connections[using]
         base = connection.ops.compiler(self.compiler)
         return cached_compiler(base)(self, connection, using, elide_empty)
+
+    def get_aggregation(self, using: str, aggregate_exprs: Any) -> Any:
+        with cached_aggregate(connections[using]):
+            return super().get_aggregation(using, aggregate_exprs)
 
     def chain(self, klass: Any = None) -> Any:
         return super().chain(TrackedUpdateQuery if klass is sql.UpdateQuery else klass)

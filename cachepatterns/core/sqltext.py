@@ -74,6 +74,8 @@ class ReadText:
     relations: tuple[tuple[str, int], ...]
     foreign_words: tuple[str, ...]
     """Words that are neither keywords nor aliases nor known pure functions."""
+    called: frozenset[str] = frozenset()
+    """Those of them that an opening parenthesis follows."""
 
     def times(self, table: str) -> int:
         """How often `table` stands in a relation's place."""
@@ -89,6 +91,7 @@ def _read(sql: str) -> ReadText:
     names: set[str] = set()
     relations: dict[str, int] = {}
     foreign: dict[str, None] = {}
+    called: set[str] = set()
     previous = ""
     found = tokens(sql)
     for token, after in zip(found, [*found[1:], Token("end", "")], strict=True):
@@ -102,12 +105,14 @@ def _read(sql: str) -> ReadText:
             word = token.text.upper()
             if word not in HARMLESS_WORDS and not _ALIAS.match(token.text):
                 foreign[token.text.lower()] = None
+                if after.text == "(":
+                    called.add(token.text.lower())
         elif token.kind == "dollar":
             foreign[token.text[:12]] = None
         elif token.kind == "string" and token.text.strip("eE'").lower() in CLOCK_LITERALS:
             foreign[token.text] = None
         previous = token.text.upper()
-    return ReadText(frozenset(names), tuple(relations.items()), tuple(foreign))
+    return ReadText(frozenset(names), tuple(relations.items()), tuple(foreign), frozenset(called))
 
 
 _read_memo = lru_cache(maxsize=2048)(_read)

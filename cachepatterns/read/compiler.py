@@ -50,15 +50,12 @@ class CachedCompilerMixin(_Base):
 
     _compiled: Compiled | None = None
 
-    def as_sql(self, with_limits: bool = True, with_col_aliases: bool = False) -> Any:
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
         # Compiling changes the query, so what was compiled for the key is what is run.
-        if self._compiled is not None and with_limits and not with_col_aliases:
+        if self._compiled is not None and not args and not kwargs:
             compiled, self._compiled = self._compiled, None
             return compiled
-        if with_col_aliases and self.query.subquery:
-            # Only `AggregateQuery`, which runs outside of our compiler, asks for this.
-            self._bypass("aggregate over subquery", counted_as="aggregate")
-        return super().as_sql(with_limits, with_col_aliases)
+        return super().as_sql(*args, **kwargs)
 
     def execute_sql(
         self,
@@ -68,7 +65,7 @@ class CachedCompilerMixin(_Base):
     ) -> Any:
         if result_type not in (MULTI, SINGLE):
             return super().execute_sql(result_type, chunked_fetch, chunk_size)
-        options: ReadOptions = getattr(self.query, "cache_options", DEFAULT)
+        options: ReadOptions = getattr(self._rows_query, "cache_options", DEFAULT)
         policy = site.policy_for(self.query.model) if self.query.model else None
         if policy is None:
             reason = "not registered"
@@ -78,7 +75,7 @@ class CachedCompilerMixin(_Base):
             reason = why_not_here(self.connection, self.using, policy)
             reason = reason or why_not_this(self.query, options)
         if reason or policy is None:
-            self._bypass(reason)
+            self._bypass(reason, result_type)
             return super().execute_sql(result_type, chunked_fetch, chunk_size)
         question: Question | None = None
         try:
@@ -102,6 +99,11 @@ class CachedCompilerMixin(_Base):
             return [rows]
         return rows[0] if rows else None
 
+    @property
+    def _rows_query(self) -> Any:
+        """The query whose conditions choose the rows: that within an `AggregateQuery`."""
+        return getattr(self.query, "inner_query", self.query)
+
     def _question(
         self, policy: ResolvedPolicy, options: ReadOptions, result_type: str
     ) -> Question | None:
@@ -111,20 +113,20 @@ class CachedCompilerMixin(_Base):
         if not sql:
             return None
         if not all(map(is_keyable, params)):
-            self._bypass("parameter without identity")
+            self._bypass("parameter without identity", result_type)
             return None
         if any(isinstance(p, str) and p.strip().lower() in CLOCK_LITERALS for p in params):
             # Cast to a time it is the time it is; as a mere word it is rare enough.
-            self._bypass("parameter that may mean now")
+            self._bypass("parameter that may mean now", result_type)
             return None
         database = database_id(self.connection)
-        found = dependencies(self.query, read_text(sql), site, self.connection, database)
+        found = dependencies(self._rows_query, read_text(sql), site, self.connection, database)
         if found.reason:
-            self._bypass(found.reason)
+            self._bypass(found.reason, result_type)
             return None
         ttl, jitter = _ttl(found, options)
         if ttl is None:
-            self._bypass("tier never")
+            self._bypass("tier never", result_type)
             return None
         # SINGLE drops what MULTI keeps (further rows, columns only there to order by).
         schemas = sorted({p.fingerprint for p in found.policies})
@@ -141,12 +143,12 @@ class CachedCompilerMixin(_Base):
             pattern=pattern_of(self.query, found.narrowed_by, result_type),
         )
 
-    def _bypass(self, reason: str, counted_as: str = "") -> None:
+    def _bypass(self, reason: str, result_type: str) -> None:
         model = self.query.model
         if model is None:
             return
         label = (model._meta.concrete_model or model)._meta.label_lower
-        pattern = counted_as or pattern_of(self.query, "", MULTI)
+        pattern = pattern_of(self.query, "", result_type)
         emit(ReadEvent(label, pattern, outcome.BYPASS, reason=reason))
 
 

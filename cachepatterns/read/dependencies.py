@@ -42,6 +42,7 @@ def dependencies(
 ) -> Dependencies:
     """The tags of `query`, whose final SQL is `text`, in the named database."""
     pure = {name.lower() for name in config().PURE_FUNCTIONS}
+    pure |= _filtered_relations(query) - text.called
     foreign = [word for word in text.foreign_words if word not in pure]
     if foreign:
         return Dependencies(reason=f"unknown word {foreign[0]}")
@@ -79,6 +80,11 @@ def dependencies(
     if not tags:
         return Dependencies(reason="no table")
     return Dependencies(tuple(tags), tuple(policies), narrowed_by)
+
+
+def _filtered_relations(query: Any) -> set[str]:
+    """The names the user gave to joins; before 6.0 Django does not quote them."""
+    return {name.lower() for name in query._filtered_relations}
 
 
 def _narrow(

@@ -225,6 +225,48 @@ questions(
     in_bulk_filtered=lambda r, o: items(r, o).in_bulk([world.item_pk(r), world.item_pk(r)]),
 )
 
+# One answer over a subquery.
+questions(
+    count_sliced=lambda r, o: sliced(r, items(r, o)).count(),
+    count_distinct=lambda r, o: items(r, o).filter(draw(r, o, JOINS)).distinct().count(),
+    count_distinct_values=lambda r, o: items(r, o).values("category", "active").distinct().count(),
+    count_union=lambda r, o: items(r, o).order_by().union(items(r, o).order_by()).count(),
+    count_union_sliced=lambda r, o: sliced(
+        r, items(r, o).order_by().union(items(r, o).order_by(), all=True).order_by("pk")
+    ).count(),
+    count_difference=lambda r, o: (
+        items(r, o).order_by().difference(items(r, o).order_by()).count()
+    ),
+    count_having=lambda r, o: items(r, o).annotate(n=Count("notes")).filter(n__gte=1).count(),
+    count_window=lambda r, o: (
+        items(r, o)
+        .annotate(place=Window(RowNumber(), partition_by="category", order_by=["-price", "pk"]))
+        .filter(place__lte=r.randint(1, 2))
+        .count()
+    ),
+    exists_union=lambda r, o: items(r, o).order_by().union(items(r, o).order_by()).exists(),
+    exists_sliced=lambda r, o: sliced(r, items(r, o)).exists(),
+    aggregate_sliced=lambda r, o: sliced(r, items(r, o)).aggregate(Sum("stock"), Max("price")),
+    aggregate_distinct=lambda r, o: items(r, o).distinct().aggregate(Avg("rating"), Min("made")),
+    aggregate_annotated=lambda r, o: (
+        items(r, o).annotate(n=Count("labels")).aggregate(Sum("n"), Max("n"), Sum("price"))
+    ),
+    aggregate_grouped=lambda r, o: (
+        items(r, o)
+        .order_by()
+        .values("category")
+        .annotate(worth=Sum("price"))
+        .aggregate(most=Max("worth"), n=Count("*"))
+    ),
+    aggregate_subquery=lambda r, o: (
+        items(r, o)
+        .annotate(
+            last=Subquery(o(Note).filter(item=OuterRef("pk")).order_by("-pk").values("text")[:1])
+        )
+        .aggregate(n=Count("last", distinct=True), first=Min("last"))
+    ),
+)
+
 # Several querysets in one.
 questions(
     union=lambda r, o: Unordered(items(r, o).order_by().union(items(r, o).order_by())),

@@ -3,7 +3,6 @@
 import random
 from typing import Any
 
-import django
 from django.db.models import Count, FilteredRelation, Prefetch, Q
 
 from tests.app.models import Category, CheapItem, Item, Label, Note, Place, Shop
@@ -37,9 +36,8 @@ questions(
 )
 
 
-@question("filtered relation", bypass="" if django.VERSION >= (6, 0) else "unknown word cheap")
+@question("filtered relation")
 def filtered_relation(rng: random.Random, objects: Objects) -> Any:
-    """Before Django 6.0 the name of a filtered relation is not quoted, so it passes by."""
     cheap = FilteredRelation("items", condition=Q(items__price__lt=world.price(rng)))
     found = objects(Category).annotate(cheap=cheap).values_list("pk", "cheap__sku")
     return list(found.order_by("pk", "cheap__sku"))

@@ -96,3 +96,10 @@ def test_tokens_know_strings_names_and_comments_apart(sql, kinds):
 @pytest.mark.parametrize(("quoted", "name"), [('"a"', "a"), ('"a""b"', 'a"b'), ("`a``b`", "a`b")])
 def test_names_are_unquoted(quoted, name):
     assert unquote(quoted) == name
+
+
+def test_a_word_that_is_called_is_told_from_one_that_names_a_join():
+    found = read_text(
+        'SELECT cheap."sku" FROM "item" LEFT OUTER JOIN "item" cheap ON (dear(1) = 1)'
+    )
+    assert (found.foreign_words, found.called) == (("cheap", "dear"), {"dear"})
