@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cachepatterns.announcing import announces
     from cachepatterns.core.change import Change
     from cachepatterns.core.tag import ANY, tag
     from cachepatterns.explicit import invalidate
@@ -27,6 +28,7 @@ _HOMES = {
     "CachedQuerySet": "queryset",
     "Change": "core.change",
     "ModelPolicy": "policy",
+    "announces": "announcing",
     "cached": "queryset",
     "invalidate": "explicit",
     "register": "registry",
@@ -40,6 +42,7 @@ __all__ = [
     "CachedQuerySet",
     "Change",
     "ModelPolicy",
+    "announces",
     "cached",
     "invalidate",
     "register",

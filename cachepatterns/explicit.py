@@ -13,7 +13,7 @@ from cachepatterns.exceptions import CachePatternsError
 from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.options import uncached
-from cachepatterns.registry import concrete_model, site
+from cachepatterns.registry import concrete_model, site, table_name
 from cachepatterns.transactions import database_id
 from cachepatterns.write.changes import Values, model_tags, row_tags
 from cachepatterns.write.dispatch import record
@@ -38,7 +38,19 @@ def invalidate(*targets: Target, using: str = "default", source: str = "explicit
             wanted.add(target)
             labels.add(tags.label_of(target))
             continue
-        policy = _policy(target)
+        model = _model(target)
+        policy = site.policy_for(model)
+        owner = site.tracked().get(table_name(model))
+        if owner is not None and (policy is None or policy.model is not owner):
+            # Of several models on one table, readers depend on one, whichever they asked.
+            wanted |= model_tags(owner._meta.label_lower, database)
+            labels.add(owner._meta.label_lower)
+            if policy is None:
+                continue
+        if policy is None:
+            raise CachePatternsError(
+                f"{model._meta.label} is not registered; nothing of it is cached."
+            )
         labels.add(policy.label)
         if isinstance(target, type):
             wanted |= model_tags(policy.label, database)
@@ -63,20 +75,14 @@ def invalidate(*targets: Target, using: str = "default", source: str = "explicit
     return len(wanted)
 
 
-def _policy(target: Any) -> ResolvedPolicy:
+def _model(target: Any) -> type[models.Model]:
     if isinstance(target, QuerySet):
-        model = target.model
-    elif isinstance(target, models.Model):
-        model = type(target)
-    elif isinstance(target, type) and issubclass(target, models.Model):
-        model = target
-    else:
-        raise TypeError(f"invalidate() takes models, querysets and tags, not {target!r}.")
-    policy = site.policy_for(model)
-    if policy is None:
-        label = concrete_model(model)._meta.label
-        raise CachePatternsError(f"{label} is not registered; nothing of it is cached.")
-    return policy
+        return concrete_model(target.model)
+    if isinstance(target, models.Model):
+        return concrete_model(type(target))
+    if isinstance(target, type) and issubclass(target, models.Model):
+        return concrete_model(target)
+    raise TypeError(f"invalidate() takes models, querysets and tags, not {target!r}.")
 
 
 def _rows(

@@ -2,9 +2,9 @@
 
 import pytest
 from django.apps import apps
-from django.db import models
+from django.db import connection, models
 
-from cachepatterns import CachedManager, ModelPolicy, uncached
+from cachepatterns import CachedManager, ModelPolicy, invalidate, uncached
 from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.registry import site
 from tests.app.models import Category
@@ -83,3 +83,16 @@ def test_what_is_written_through_one_is_read_through_the_other(shelf, reader, wr
         with uncached():
             truth = readings(by_name[reader], key)
         assert readings(by_name[reader], key) == truth
+
+
+@pytest.mark.parametrize("reader", ["Category", "Shelf"])
+@pytest.mark.parametrize("target", ["model", "row", "rows"])
+def test_what_is_invalidated_through_one_is_read_anew_through_the_other(shelf, reader, target):
+    model = {"Category": Category, "Shelf": shelf}[reader]
+    key = Category.objects.create(name="a", slug="a").pk
+    readings(model, key), readings(model, key)
+    connection.connection.execute("UPDATE app_category SET name = 'unseen'")
+    rows = shelf.objects.filter(pk=key)
+    invalidate({"model": shelf, "row": rows.uncached().get(), "rows": rows}[target])
+    assert model.objects.get(pk=key).name == "unseen"
+    assert model.objects.values_list("name", flat=True)[0] == "unseen"
