@@ -1,0 +1,11 @@
+"""Benchmarks: every case in every contender, interleaved, checked, as ratios of one run.
+
+    make bench                  everything, about six minutes
+    make bench ARGS=--quick     the same cases, less often, in about a minute
+
+Each contender has a process, a logical Redis database and settings of its own, and reads the
+same rows of one PostgreSQL. Only one of them works at any moment; in each round every contender
+has its turn, so that whatever slows the machine slows them all. A block of timed calls counts
+only if the number of statements that reached the database is the one the case demands (none,
+for a hit), and what a contender answers is compared with what Django answers without a cache.
+"""

@@ -1,0 +1,1 @@
+"""The app whose rows every contender reads."""

@@ -1,0 +1,63 @@
+"""What is asked, in plain Django: the ORM caches answer these very calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Avg, Max, Min
+
+from tests.benchmarks.catalog.models import Product
+
+
+class Questions:
+    """One method a case; `n` numbers the argument, so that calls need not repeat themselves."""
+
+    def get_pk(self, n: int) -> Any:
+        return Product.objects.get(pk=n)
+
+    def get_slug(self, n: int) -> Any:
+        return Product.objects.get(slug=f"product-{n}")
+
+    def page(self, n: int) -> Any:
+        return list(Product.objects.filter(category_id=n % 200 + 1).order_by("price", "id")[:20])
+
+    def joined(self, n: int) -> Any:
+        products = Product.objects.select_related("category", "brand")
+        return list(products.order_by("id")[n : n + 100])
+
+    def count(self, n: int) -> Any:
+        return Product.objects.filter(category_id=n % 200 + 1).count()
+
+    def aggregate(self, n: int) -> Any:
+        products = Product.objects.filter(category_id=n % 200 + 1)
+        return products.aggregate(Min("price"), Max("price"), Avg("rating"))
+
+    def exists(self, n: int) -> Any:
+        return Product.objects.filter(sku=f"SKU{n:06}").exists()
+
+    def values(self, n: int) -> Any:
+        products = Product.objects.filter(category_id=n % 200 + 1).order_by("id")
+        return list(products.values_list("id", "name", "price")[:100])
+
+    def bulk(self, n: int) -> Any:
+        return Product.objects.in_bulk(range(n, n + 50))
+
+    # -- writes, the same for all: what a cache adds to them is what is measured -------------
+
+    def __init__(self) -> None:
+        self._saved: dict[int, Product] = {}
+
+    def save(self, n: int) -> Any:
+        product = self._saved.get(n)
+        if product is None:
+            product = self._saved[n] = Product.objects.get(pk=n)
+        product.stock += 1
+        product.save()
+
+    def save_in_atomic(self, n: int) -> Any:
+        with transaction.atomic():
+            self.save(n)
+
+    def update(self, n: int) -> Any:
+        Product.objects.filter(pk=n).update(stock=n)
