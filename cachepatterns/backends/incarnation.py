@@ -10,8 +10,6 @@ that kept running brings its run id back, but not its replication's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -54,29 +52,3 @@ def _info(connection: Any, section: str) -> dict[str, str]:
     text = answer.decode() if isinstance(answer, bytes) else str(answer)
     pairs = (line.strip().partition(":") for line in text.splitlines() if ":" in line)
     return {name: value for name, _, value in pairs}
-
-
-@contextmanager
-def held_connection(client: Any) -> Iterator[tuple[Any, str]]:
-    """A connection of the client's own pool, and the run id of its server.
-
-    The pool reconnects what has gone stale; a connection on which anything goes wrong is
-    closed, so that no answer is ever read by the wrong question.
-    """
-    pool = client.connection_pool
-    connection = pool.get_connection()
-    try:
-        known = connection.__dict__.get("_cachepatterns")
-        if known is None:
-            known = connection._cachepatterns = Incarnation(connection)
-        yield connection, known.run or known.ask(connection)
-    except redis.ReadOnlyError:
-        connection.disconnect()  # no primary any more: ask anew who is
-        raise
-    except redis.ResponseError:
-        raise  # an answer, if an unwelcome one: the connection is in order
-    except BaseException:
-        connection.disconnect()
-        raise
-    finally:
-        pool.release(connection)

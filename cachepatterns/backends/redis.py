@@ -16,7 +16,7 @@ from django_redis.exceptions import ConnectionInterrupted
 
 from cachepatterns.backends import scripts
 from cachepatterns.backends.base import Backend, Item, KeyInfo, Reading
-from cachepatterns.backends.incarnation import held_connection
+from cachepatterns.backends.lines import Lines
 from cachepatterns.core.guard import is_open
 from cachepatterns.exceptions import BackendError
 
@@ -74,19 +74,26 @@ class RedisBackend(Backend):
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
+        self._lines: Lines | None = None
 
     def _client(self) -> Any:
         return cast(Any, caches[self._alias]).client.get_client(write=True)
 
+    @property
+    def lines(self) -> Lines:
+        """The lines that the protocol goes over; the rest takes the client's own way."""
+        if self._lines is None:
+            self._lines = Lines(self._client().connection_pool)
+        return self._lines
+
     @_translated
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        return self._bytes(self._client().mget(keys))
+        found: list[bytes | None] = self._client().mget(keys)
+        return found
 
     @_translated
     def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
-        with held_connection(self._client()) as (connection, run):
-            connection.send_command("MGET", *guards, *keys)
-            values = self._bytes(connection.read_response())
+        values, run = self.lines.call(lambda run: ("MGET", *guards, *keys))
         count = len(guards)
         return Reading([is_open(raw, run) for raw in values[:count]], values[count:])
 
@@ -101,7 +108,7 @@ class RedisBackend(Backend):
         life: float,
     ) -> list[bytes] | None:
         found: list[bytes] | None = scripts.MINT.run(
-            self._client(), [*guards, *keys], life, len(guards), _milliseconds(ttl), *stamps
+            self.lines, [*guards, *keys], life, len(guards), _milliseconds(ttl), *stamps
         )
         return found
 
@@ -116,17 +123,17 @@ class RedisBackend(Backend):
     ) -> None:
         named = [json.dumps(list(tags)) for tags in guards.values()]
         mode = "renew" if renew else "new"
-        scripts.FENCE.run(self._client(), list(guards), life, token, *named, mode)
+        scripts.FENCE.run(self.lines, list(guards), life, token, *named, mode)
 
     @_translated
     def release(
         self, token: str, guards: Sequence[str], keys: Sequence[str], *, life: float
     ) -> None:
-        scripts.RELEASE.run(self._client(), guards, life, token, *keys)
+        scripts.RELEASE.run(self.lines, guards, life, token, *keys)
 
     @_translated
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
-        scripts.TEND.run(self._client(), guards, life, "open" if no_writers else "")
+        scripts.TEND.run(self.lines, guards, life, "open" if no_writers else "")
 
     @_translated
     def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
@@ -219,16 +226,6 @@ class RedisBackend(Backend):
     @_translated
     def ping(self) -> None:
         self._client().ping()
-
-    @staticmethod
-    def _bytes(values: list[Any]) -> list[bytes | None]:
-        if any(isinstance(value, str) for value in values):
-            raise RedisError(
-                redis.DataError(
-                    "the CACHES alias decodes responses; remove decode_responses from its OPTIONS"
-                )
-            )
-        return values
 
 
 def _milliseconds(seconds: float) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from cachepatterns.backends.incarnation import held_connection
+from cachepatterns.backends.lines import Lines
 
 _FOLDER = files("cachepatterns.backends") / "lua"
 
@@ -23,16 +23,14 @@ class Script:
         )
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: Any, keys: Sequence[str], life: float, *arguments: Any) -> Any:
+    def run(self, lines: Lines, keys: Sequence[str], life: float, *arguments: Any) -> Any:
         """The script's answer; one round trip once the server knows the script."""
-        with held_connection(client) as (connection, run):
-            words = (len(keys), *keys, run, int(life * 1000), *arguments)
-            try:
-                connection.send_command("EVALSHA", self.digest, *words)
-                return connection.read_response()
-            except redis.exceptions.NoScriptError:
-                connection.send_command("EVAL", self.text, *words)
-                return connection.read_response()
+        more = (len(keys), *keys)
+        rest = (int(life * 1000), *arguments)
+        try:
+            return lines.call(lambda run: ("EVALSHA", self.digest, *more, run, *rest))[0]
+        except redis.exceptions.NoScriptError:
+            return lines.call(lambda run: ("EVAL", self.text, *more, run, *rest))[0]
 
 
 MINT, FENCE, RELEASE, TEND = map(Script, ("mint", "fence", "release", "tend"))

@@ -52,7 +52,7 @@ def measure(
     """One case in all contenders, interleaved round by round."""
     blocks: dict[str, list[float]] = {name: [] for name in workers}
     hits = dict.fromkeys(workers, True)
-    for name, worker in workers.items():
+    for worker in workers.values():
         worker.tell("flush")
         if case.kind is not Kind.MISS:
             worker.tell("warm", case=case.title)

@@ -21,9 +21,7 @@ def fill() -> int:
     Category.objects.bulk_create(
         Category(name=f"Category {n}", slug=f"category-{n}") for n in range(1, CATEGORIES + 1)
     )
-    Brand.objects.bulk_create(
-        Brand(name=f"Brand {n}", country="NO") for n in range(1, BRANDS + 1)
-    )
+    Brand.objects.bulk_create(Brand(name=f"Brand {n}", country="NO") for n in range(1, BRANDS + 1))
     draw = random.Random(1)
     Product.objects.bulk_create(
         (_product(n, draw) for n in range(1, PRODUCTS + 1)), batch_size=1000

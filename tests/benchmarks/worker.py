@@ -1,6 +1,6 @@
 """One contender's process: does what it is told, line by line, in JSON.
 
-    {"do": "time", "case": "get(pk=)", "seconds": 0.3}   →   {"blocks": [...], "statements": 0}
+{"do": "time", "case": "get(pk=)", "seconds": 0.3}   →   {"blocks": [...], "statements": 0}
 """
 
 from __future__ import annotations
