@@ -43,7 +43,9 @@ def announces(*written: type[models.Model], using: str = "default") -> Iterator[
     """
     connection = connections[using]
     event = _event(connection, written)
-    with uncached(), statement_fence(connection, _closing(event)) as fence:
+    # No transaction is begun around what may begin and end its own.
+    closed = statement_fence(connection, _closing(event), may_begin=False)
+    with uncached(), closed as fence:
         if in_transaction(connection):
             record(connection, event)
         pending = pending_writes(connection)

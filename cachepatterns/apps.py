@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.db import connections
 from django.db.backends.signals import connection_created
+from django.db.models.signals import pre_migrate
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +20,7 @@ class CachePatternsConfig(AppConfig):
     def ready(self) -> None:
         from cachepatterns import checks, observe, receivers, sqlwatch
         from cachepatterns.stats.recorder import recorder
+        from cachepatterns.write import outbox
 
         checks.connect()
         observe.subscribe(recorder)
@@ -26,5 +28,6 @@ class CachePatternsConfig(AppConfig):
         for connection in connections.all(initialized_only=True):
             if connection.connection is not None:
                 sqlwatch.install(connection=connection)
+        pre_migrate.connect(outbox.expect_migration, sender=self)
         autodiscover_modules("caching")
         receivers.connect()

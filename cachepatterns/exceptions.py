@@ -22,6 +22,12 @@ class WriteRefused(CachePatternsError):
     """
 
 
+class OutboxMissing(CachePatternsError):
+    """The outbox is on, but its table is missing: run ``manage.py migrate`` for every database
+    that is cached, or set ``CACHEPATTERNS["OUTBOX"] = False``. The write is rolled back.
+    """
+
+
 class UnstorableValue(CachePatternsError):
     """A result holds a value that would not come back from the cache as it went in.
 

@@ -117,6 +117,10 @@ class Registry:
             self._tracked = found
         return self._tracked
 
+    def databases(self) -> frozenset[str]:
+        """The aliases of which rows are cached."""
+        return frozenset().union(*(policy.databases for policy in self.policies()))
+
     def rule_tags(self, policy: ResolvedPolicy, change: Change) -> Iterable[str]:
         """The named tags that the policy's `affects` gives for `change`."""
         return policy.policy.affects(change) or ()

@@ -24,6 +24,7 @@ from cachepatterns.transactions import (
     is_announced,
     mark_customised,
     raw_transaction_ended,
+    savepoint_ended,
 )
 from cachepatterns.write.coarse import cascades, coarse_event
 from cachepatterns.write.dispatch import REFUSALS, mark_written, record, statement_fence
@@ -32,6 +33,7 @@ log = BurstLog()
 
 ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT"})
 """What ends a transaction that was begun by hand."""
+_TRANSACTIONAL = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "TRUNCATE", "WITH"})
 
 
 def install(*, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
@@ -55,6 +57,7 @@ def watch(
     if found.kind is Kind.NEUTRAL:
         answer = execute(sql, params, many, context)
         if found.verb in ENDS:
+            savepoint_ended(connection)
             raw_transaction_ended(connection)
         return answer
     if found.kind is Kind.SESSION or found.session:
@@ -71,7 +74,8 @@ def watch(
     event = _event(connection, None if found.kind is Kind.UNKNOWN else found)
     if event is None:
         return execute(sql, params, many, context)
-    with statement_fence(connection, _closing(event)) as fence:
+    may_begin = _may_run_in_transaction(connection, found, sql)
+    with statement_fence(connection, _closing(event), may_begin=may_begin) as fence:
         try:
             answer = execute(sql, params, many, context)
         except REFUSALS:
@@ -96,6 +100,18 @@ def _event(connection: BaseDatabaseWrapper, found: Statement | None) -> Invalida
 def _closing(event: InvalidationEvent) -> set[str]:
     """The model tags, and ``#`` for all named ones."""
     return {ALL_NAMED if tag.startswith("#") else tag for tag in event.tags}
+
+
+def _may_run_in_transaction(connection: BaseDatabaseWrapper, found: Statement, sql: Any) -> bool:
+    """Whether a transaction may be begun for this statement in autocommit, and ended after it.
+
+    Not for what may begin, end or forbid one itself (CALL, several statements, CREATE INDEX
+    CONCURRENTLY). SQLite ends none while rows wait to be fetched; there, what is executed
+    meanwhile is committed together with the statement.
+    """
+    if found.kind is not Kind.WRITE or found.verb not in _TRANSACTIONAL:
+        return False
+    return connection.vendor != "sqlite" or "RETURNING" not in _text(sql, connection).upper()
 
 
 def _concerns_us(found: Statement) -> bool:

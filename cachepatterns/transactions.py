@@ -38,6 +38,8 @@ class PendingWrites:
         self.events: list[InvalidationEvent] = []
         self.fence: Any = None
         """The transaction's registration (`write.fence.Fence`); it lives as long as this."""
+        self.recorded: set[str] = set()
+        """The tags that stand in the outbox; forgotten where a savepoint may take them back."""
 
     def __call__(self) -> None:
         events, self.events = self.events, []
@@ -92,7 +94,7 @@ def is_idle(driver: Any) -> bool | None:
     return {_IDLE: True, _IN_TRANSACTION: False, _IN_ERROR: False}.get(status)
 
 
-_IDLE, _IN_TRANSACTION, _IN_ERROR = 0, 2, 3  # libpq's PGTransactionStatusType
+_IDLE, _IN_TRANSACTION, _IN_ERROR, _UNKNOWN = 0, 2, 3, 4  # libpq's PGTransactionStatusType
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:
@@ -109,6 +111,27 @@ def in_manual_mode(connection: BaseDatabaseWrapper) -> bool:
     if connection.connection is None or connection.in_atomic_block:
         return False
     return not connection.autocommit or is_idle(connection.connection) is False
+
+
+def is_undone(connection: BaseDatabaseWrapper) -> bool:
+    """Whether nothing that the transaction has written can be committed any more.
+
+    To a savepoint or altogether: the database or Django accepts no statement before that.
+    """
+    if connection.in_atomic_block and connection.needs_rollback:
+        return True
+    driver = connection.connection
+    if driver is None or hasattr(driver, "in_transaction"):
+        return False
+    pgconn = getattr(driver, "pgconn", None)
+    return pgconn is not None and int(pgconn.transaction_status) in {_IN_ERROR, _UNKNOWN}
+
+
+def savepoint_ended(connection: BaseDatabaseWrapper) -> None:
+    """A ROLLBACK may have taken back events that were recorded since a savepoint."""
+    pending = pending_writes(connection)
+    if pending is not None:
+        pending.recorded.clear()
 
 
 def raw_transaction_ended(connection: BaseDatabaseWrapper) -> None:

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+MARK_SECONDS = 60.0
+"""How long a relay has to find the mark; later it bumps what was bumped already."""
 Item = tuple[str, bytes, float]
 """``(key, payload, ttl in seconds)``."""
 
@@ -85,9 +87,19 @@ class Backend(ABC):
 
     @abstractmethod
     def release(
-        self, token: str, guards: Sequence[str], keys: Sequence[str], *, life: float
+        self,
+        token: str,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        *,
+        life: float,
+        mark: str = "",
     ) -> None:
-        """Delete the stamps under `keys` and take the registration back; idempotent."""
+        """Delete the stamps under `keys` and take the registration back; idempotent.
+
+        With `mark`, a key that stands for `MARK_SECONDS` from then on: it proves to the relays
+        that this has been done.
+        """
 
     @abstractmethod
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cachepatterns.backends.base import Backend, Item, KeyInfo, Reading
+from cachepatterns.backends.base import MARK_SECONDS, Backend, Item, KeyInfo, Reading
 from cachepatterns.core.guard import EVERYTHING
 
 
@@ -89,10 +89,18 @@ class LocMemBackend(Backend):
                     self.delete(named)
 
     def release(
-        self, token: str, guards: Sequence[str], keys: Sequence[str], *, life: float
+        self,
+        token: str,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        *,
+        life: float,
+        mark: str = "",
     ) -> None:
         with self._lock:
             self.delete(keys)
+            if mark:
+                self._values[mark] = (b"1", self._clock() + MARK_SECONDS)
             for guard in guards:
                 self._fences_of(guard).pop(token, None)
 

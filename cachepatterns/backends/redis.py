@@ -15,7 +15,7 @@ from django.core.cache import caches
 from django_redis.exceptions import ConnectionInterrupted
 
 from cachepatterns.backends import scripts
-from cachepatterns.backends.base import Backend, Item, KeyInfo, Reading
+from cachepatterns.backends.base import MARK_SECONDS, Backend, Item, KeyInfo, Reading
 from cachepatterns.backends.lines import Lines
 from cachepatterns.core.guard import is_open
 from cachepatterns.exceptions import BackendError
@@ -127,9 +127,16 @@ class RedisBackend(Backend):
 
     @_translated
     def release(
-        self, token: str, guards: Sequence[str], keys: Sequence[str], *, life: float
+        self,
+        token: str,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        *,
+        life: float,
+        mark: str = "",
     ) -> None:
-        scripts.RELEASE.run(self.lines, guards, life, token, *keys)
+        lasting = _milliseconds(MARK_SECONDS)
+        scripts.RELEASE.run(self.lines, guards, life, token, mark, lasting, *keys)
 
     @_translated
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:

@@ -94,12 +94,14 @@ class Store:
         life = config().FENCE_SECONDS
         self.call("fence", self.backend.fence, token, guards, life=life, renew=renew)
 
-    def release(self, token: str, guards: Sequence[str], keys: Sequence[str]) -> bool:
+    def release(
+        self, token: str, guards: Sequence[str], keys: Sequence[str], mark: str = ""
+    ) -> bool:
         """Bump and take back a registration. Never raises: what fails is owed, and the
         registration, which expires by itself, keeps readers away until it is purged."""
         life = config().FENCE_SECONDS
         return self._settle(
-            keys, lambda owed: self.backend.release(token, guards, owed, life=life)
+            keys, lambda owed: self.backend.release(token, guards, owed, life=life, mark=mark)
         )
 
     def tend(self, guards: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 ROW, QUERY, TAG, GUARD, STATS = "row", "q", "tag", "guard", "stats"
+DONE, LEASE, REPLAYED = "done", "lease", "replayed"
 
 
 def row_key(prefix: str, label: str, schema: str, database: str, pk: str) -> str:
@@ -35,6 +36,21 @@ def tag_key(prefix: str, tag: str) -> str:
 def guard_key(prefix: str, guard: str) -> str:
     """The key of a model's guard, or of the named tags' (``#``)."""
     return f"{prefix}:{GUARD}:{guard}"
+
+
+def mark_key(prefix: str, token: str) -> str:
+    """The key of the mark that a writer's bump leaves for the relays."""
+    return f"{prefix}:{DONE}:{token}"
+
+
+def lease_key(prefix: str, database: str) -> str:
+    """The key that stands while a relay vouches for the database's outbox."""
+    return f"{prefix}:{LEASE}:{database}"
+
+
+def replayed_key(prefix: str, database: str) -> str:
+    """The key that names the incarnation for which the outbox was last replayed."""
+    return f"{prefix}:{REPLAYED}:{database}"
 
 
 def coarsest(tag_key: str) -> str:

@@ -6,6 +6,7 @@
    then on no reader serves or stores what rests on them. A statement in autocommit commits
    with its own end, so the model's guard is closed before it runs, and opened, with just the
    tags it touched bumped, when it has.
+   With the outbox on, an event is written in the same transaction.
 3. After the outermost COMMIT the tags are bumped and the registration is taken back, in one
    script. A rollback bumps nothing, and its registration expires.
 
@@ -31,7 +32,8 @@ from cachepatterns.exceptions import ConfigurationError
 from cachepatterns.observe import BurstLog, InvalidationEvent, emit
 from cachepatterns.registry import find_model, site
 from cachepatterns.signals import invalidated
-from cachepatterns.transactions import begin_writes, in_transaction
+from cachepatterns.transactions import begin_writes, in_manual_mode, in_transaction
+from cachepatterns.write import outbox
 from cachepatterns.write.fence import Fence
 
 log = BurstLog()
@@ -48,17 +50,27 @@ def mark_written(connection: BaseDatabaseWrapper) -> None:
 
 @contextmanager
 def statement_fence(
-    connection: BaseDatabaseWrapper, model_tags: Iterable[str]
+    connection: BaseDatabaseWrapper, model_tags: Iterable[str], *, may_begin: bool = True
 ) -> Iterator[Fence | None]:
     """Around a statement that may commit by itself: keep readers away while it runs.
+
+    With the outbox on, the statement and its event are made one transaction instead (unless
+    it is none that may run in one), and `record` does what it does in any other.
 
     Yields what to give to `record`. `model_tags` are those of the models it may write, and
     ``#`` if rules may follow. Does nothing inside a transaction. Only the database's own
     refusal proves that nothing was written; after any other exception (a lost connection, an
     interrupt) the registration is left to expire, and its purge bumps the model tags.
     """
+    if in_transaction(connection):
+        yield None
+        return
+    if may_begin and outbox.is_on(connection) and outbox.can_begin(connection):
+        with outbox.own_transaction(connection):
+            yield None
+        return
     strict = [name for name in model_tags if is_strict(label_of(name))]
-    if in_transaction(connection) or not strict:
+    if not strict:
         yield None
         return
     fence = Fence()
@@ -79,15 +91,37 @@ def record(
     `fence` is the `statement_fence` that the caller holds, to be released with the bump.
     Raises `WriteRefused` where the registration fails and that is the policy.
     """
+    records = outbox.is_on(connection)
     if not in_transaction(connection):
+        if records:
+            fence = _record_committed(connection, event, fence)
         deliver([event], fence)
         return
     pending = begin_writes(connection, deliver)
     pending.events.append(event)
-    if any(map(is_strict, event.labels)):
-        if pending.fence is None:
-            pending.fence = Fence()
+    strict = any(map(is_strict, event.labels))
+    if pending.fence is None and (strict or records):
+        pending.fence = Fence()
+    if records:
+        pending.fence.leaves_mark = True
+        # Who commits by hand may never come back to bump: let the relays do it at once.
+        token = "" if in_manual_mode(connection) else pending.fence.token
+        outbox.write(connection, event, token, pending)
+    if strict:
         pending.fence.add(event.tags)
+
+
+def _record_committed(
+    connection: BaseDatabaseWrapper, event: InvalidationEvent, fence: Fence | None
+) -> Fence:
+    """Record what is committed already. Never raises: the write has happened."""
+    fence = fence or Fence()
+    fence.leaves_mark = True
+    try:
+        outbox.write(connection, event, fence.token)
+    except Exception as error:
+        log.log("cachepatterns could not record a write in the outbox: %s", error, exc_info=True)
+    return fence
 
 
 def is_strict(label: str) -> bool:

@@ -21,7 +21,7 @@ from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core import tag as tags
 from cachepatterns.core.guard import EVERYTHING, guard_of
-from cachepatterns.core.key import guard_key, tag_key
+from cachepatterns.core.key import guard_key, mark_key, tag_key
 from cachepatterns.exceptions import BackendError, ConfigurationError, WriteRefused
 from cachepatterns.observe import BurstLog
 
@@ -34,6 +34,8 @@ MAX_TAGS = 500
 class Fence:
     """The registration of one writer: a transaction, or one statement in autocommit.
 
+    One to which nothing was added registers nothing; its release only bumps.
+
     It is renewed from a background thread for as long as somebody holds this object. That a
     transaction's hooks were dropped does not prove that it was rolled back: then it is released
     only where the connection says that it is in no transaction any more (`abandon`).
@@ -44,6 +46,9 @@ class Fence:
         self._guards: dict[str, list[str]] = {}
         self._lock = threading.Lock()
         self._released = False
+        self.leaves_mark = False
+        """Whether events in the outbox carry the token: the release then spares the relays
+        the bump."""
 
     def add(self, names: Iterable[str]) -> None:
         """Register further tags. Raises `WriteRefused` if that is the policy and it fails."""
@@ -77,13 +82,14 @@ class Fence:
         """Bump the tags and take the registration back; returns whether Redis did it."""
         prefix = config().PREFIX
         keys = [tag_key(prefix, name) for name in sorted(set(names))]
+        mark = mark_key(prefix, self.token) if self.leaves_mark else ""
         with self._lock:
             _open.discard(self)
             if self._released:
                 return not keys or current_store().bump(keys)
             self._released = True
             try:
-                return current_store().release(self.token, list(self._guards), keys)
+                return current_store().release(self.token, list(self._guards), keys, mark)
             except ConfigurationError as error:  # the write has happened
                 log.log("cachepatterns can not invalidate: %s", error)
                 return False

@@ -318,3 +318,14 @@ def test_a_living_backend_answers_a_ping_and_tells_of_itself(backend):
     assert info["used_memory"] >= 1000
     assert isinstance(info["version"], str)
     assert info["maxmemory"] >= 0
+
+
+# -- the outbox -------------------------------------------------------------------------------
+
+
+def test_a_release_leaves_a_mark_where_it_is_asked_to(backend):
+    put(backend, t=b"1")
+    backend.release("w", [], ["t"], life=MINUTE, mark="done")
+    assert backend.get_many(["t", "done"]) == [None, b"1"]
+    (info,) = backend.inspect(["done"])
+    assert info.ttl is not None
