@@ -147,7 +147,9 @@ class Backend(ABC):
     @abstractmethod
     def info(self) -> dict[str, object]:
         """What the server says of itself: ``used_memory``, ``maxmemory``, ``evicted_keys``,
-        ``expired_keys``, ``maxmemory_policy``, ``version``; missing where unknown."""
+        ``expired_keys``, ``maxmemory_policy``, ``version``, ``clients``, ``maxclients``,
+        ``uptime`` (seconds), ``replicas`` (seconds since each was heard of, by address);
+        missing where unknown."""
 
     @abstractmethod
     def ping(self) -> None:

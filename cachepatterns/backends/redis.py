@@ -228,6 +228,13 @@ class RedisBackend(Backend):
         version = said.get("valkey_version")
         found["version"] = f"Valkey {version}" if version else f"Redis {said.get('redis_version')}"
         found["clients"] = said.get("connected_clients")
+        found["maxclients"] = said.get("maxclients")
+        found["uptime"] = said.get("uptime_in_seconds")
+        found["replicas"] = {
+            f"{replica.get('ip')}:{replica.get('port')}": float(replica.get("lag", 0))
+            for name, replica in said.items()
+            if name.startswith("slave") and isinstance(replica, dict)
+        }
         return found
 
     @_translated

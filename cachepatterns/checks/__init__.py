@@ -8,6 +8,8 @@ from __future__ import annotations
 from django.core import checks
 
 from cachepatterns.checks.alias import check_alias
+from cachepatterns.checks.durability import check_eventual, check_redis_error
+from cachepatterns.checks.live import check_server, check_transaction_timeout
 from cachepatterns.checks.policies import check_policies
 from cachepatterns.checks.settings import check_settings
 
@@ -16,5 +18,7 @@ TAG = "cachepatterns"
 
 def connect() -> None:
     """Have ``manage.py check`` run ours; asking twice changes nothing."""
-    for check in (check_settings, check_alias, check_policies):
+    for check in (check_settings, check_alias, check_policies, check_eventual):
         checks.register(check, TAG)
+    for check in (check_redis_error, check_server, check_transaction_timeout):
+        checks.register(check, TAG, deploy=True)

@@ -67,7 +67,7 @@ def read(period: Period, now: float) -> Reading:
         minutes=found[cut[0] : cut[1]],
         alive=found[cut[1] :],
         recent=parsed(backend.newest(recent_key(), KEPT)),
-        server=_server(backend.info(), _evictions(backend, this_minute)),
+        server=_server(backend.info(), recent_evictions(backend, now)),
     )
 
 
@@ -87,8 +87,9 @@ def _server(said: Mapping[str, Any], evictions: float | None) -> Server:
     )
 
 
-def _evictions(backend: Backend, this_minute: int) -> float | None:
+def recent_evictions(backend: Backend, now: float) -> float | None:
     """Evictions per minute between the oldest and the newest of the last samples."""
+    this_minute = MINUTES.number(now)
     minutes = [this_minute - ago for ago in reversed(range(EVICTION_MINUTES))]
     found = backend.get_many([server_key(minute) for minute in minutes])
     samples = []

@@ -8,7 +8,7 @@ from django.test.utils import isolate_apps
 
 from cachepatterns import CachedManager, ModelPolicy
 from cachepatterns.registry import site
-from tests.app.caching import ItemPolicy, Plain
+from tests.app.caching import Plain
 
 
 def found(check_id=None):
@@ -16,39 +16,6 @@ def found(check_id=None):
     if check_id is None:
         return [message.id for message in messages]
     return [m for m in messages if m.id == f"cachepatterns.{check_id}"]
-
-
-@pytest.fixture
-def configure(settings):
-    base = dict(getattr(settings, "CACHEPATTERNS", {}))
-
-    def set_to(**changes):
-        settings.CACHEPATTERNS = {**base, **changes}
-
-    return set_to
-
-
-@pytest.fixture
-def policy(monkeypatch):
-    """Change the items' policy for the time of a test."""
-
-    def change(**attributes):
-        for name, value in attributes.items():
-            monkeypatch.setattr(ItemPolicy, name, value)
-        site.forget()
-
-    yield change
-    monkeypatch.undo()
-    site.forget()
-
-
-@pytest.fixture
-def alias(settings):
-    def change(**changes):
-        default = {**settings.CACHES["default"], **changes}
-        settings.CACHES = {**settings.CACHES, "default": default}
-
-    return change
 
 
 def test_the_projects_own_settings_have_no_errors():

@@ -1,0 +1,39 @@
+"""Checks that ask the servers: under ``check --deploy`` only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core import checks
+from django.core.checks import CheckMessage
+
+from cachepatterns.live import Finding, State
+from cachepatterns.live.databases import timeout_findings
+from cachepatterns.live.server import server_findings
+
+LEVELS = {
+    State.NOTE: checks.INFO,
+    State.UNKNOWN: checks.INFO,
+    State.WARNING: checks.WARNING,
+    State.FAILURE: checks.ERROR,
+    State.UNREACHABLE: checks.ERROR,
+}
+
+
+def check_server(**kwargs: Any) -> list[CheckMessage]:
+    """Redis answers, and has memory and clients to spare."""
+    return [_message(finding) for finding in server_findings() if finding.state in LEVELS]
+
+
+def check_transaction_timeout(**kwargs: Any) -> list[CheckMessage]:
+    """The databases end transactions before their registrations expire."""
+    return [_message(finding) for finding in timeout_findings() if finding.state in LEVELS]
+
+
+def _message(finding: Finding) -> CheckMessage:
+    return CheckMessage(
+        LEVELS[finding.state],
+        f"{finding.topic}: {finding.text}",
+        hint=finding.hint,
+        id=f"cachepatterns.{finding.id}",
+    )
