@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.db import connections
 from django.db.backends.signals import connection_created
-from django.db.models.signals import pre_migrate
+from django.db.models.signals import class_prepared, pre_migrate
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
@@ -18,7 +18,8 @@ class CachePatternsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from cachepatterns import checks, observe, receivers, sqlwatch
+        from cachepatterns import adoption, checks, observe, receivers, sqlwatch
+        from cachepatterns.registry import site
         from cachepatterns.stats.recorder import recorder
         from cachepatterns.write import outbox
 
@@ -31,3 +32,6 @@ class CachePatternsConfig(AppConfig):
         pre_migrate.connect(outbox.expect_migration, sender=self)
         autodiscover_modules("caching")
         receivers.connect()
+        adoption.adopt_all()
+        site.on_change(adoption.adopt_all)
+        class_prepared.connect(adoption.adopt_new, dispatch_uid="cachepatterns.adoption")

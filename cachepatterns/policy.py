@@ -43,6 +43,9 @@ class ModelPolicy:
     ``"eventual"`` saves one round trip a write: the same from the moment the write returns."""
     databases: ClassVar[Sequence[str]] = ("default",)
     """The database aliases whose rows are cached. Never name a replica here."""
+    managers: ClassVar[str | None] = None
+    """``"declared"``: only managers that are cached ones read through the cache. ``"all"``: every
+    manager of the model does. `None`: as ``CACHEPATTERNS["MODELS"]["*"]`` says, else declared."""
 
     def affects(self, change: Change) -> Iterable[str]:
         """The named tags that `change` invalidates beside the model's own.
@@ -82,6 +85,10 @@ class ResolvedPolicy:
     policy: ModelPolicy
     origin: str
     """Where it was declared, for people: ``shop.caching.ProductPolicy``."""
+    is_from_settings: bool = False
+    """Whether ``CACHEPATTERNS["MODELS"]`` says something of the model."""
+    by_wildcard: bool = False
+    """Whether nothing but ``CACHEPATTERNS["MODELS"]["*"]`` registers the model."""
     by_attname: dict[str, Narrowing] = field(default_factory=dict)
 
     @property
@@ -106,6 +113,8 @@ def kind_of(model_field: Any) -> str | None:
     """
     target = model_field
     while getattr(target, "is_relation", False) and target.remote_field is not None:
+        if isinstance(target.remote_field.model, str):  # to a model that is not installed
+            return None
         if getattr(target, "many_to_many", False) or not hasattr(target, "target_field"):
             return None
         target = target.target_field

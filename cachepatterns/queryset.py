@@ -10,6 +10,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models
 from django.db.models import Q, QuerySet
 from django.db.models.query import ModelIterable
+from django.db.models.sql import Query
 
 from cachepatterns.core import outcome
 from cachepatterns.core.tag import standing_tags
@@ -31,6 +32,8 @@ class CachedQuerySetMixin:
     model: type[models.Model]
     query: Any
     _result_cache: Any
+    _is_stock: bool = True
+    """Whether rows may be had without asking the QuerySet class that ours is derived from."""
     _for_write: bool
 
     def __init__(
@@ -116,7 +119,8 @@ class CachedQuerySetMixin:
         """Whether this is ``Manager.all()`` and nothing more: every row, every column."""
         query = self.query
         return (
-            type(query) is CachedQuery
+            self._is_stock
+            and type(query) is CachedQuery
             and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
             and query.cache_options == DEFAULT
             and not self._for_write
@@ -267,15 +271,38 @@ def cached(
     """
     if not isinstance(queryset, QuerySet):
         raise TypeError(f"cached() takes a queryset, not {type(queryset).__name__}.")
-    clone = queryset._chain()  # type: ignore[attr-defined]
-    if not isinstance(clone, CachedQuerySetMixin):
-        clone.__class__ = cached_class(type(clone))
-        clone.query = as_cached(clone.query)
-    found: QuerySet[M] = clone.cached(tier=tier, ttl=ttl, tags=tags)
+    if not isinstance(queryset, CachedQuerySetMixin):
+        queryset = _converted(queryset)
+    # By its class: the queryset's own may have a `cached()` of another meaning.
+    found: QuerySet[M] = CachedQuerySetMixin.cached(
+        queryset,  # type: ignore[arg-type]
+        tier=tier,
+        ttl=ttl,
+        tags=tags,
+    )
     return found
 
 
-_classes: dict[type, type] = {}
+def read_through(queryset: Any) -> Any:
+    """`queryset` as a caching one; itself where its query is of a kind that can not be cached."""
+    if isinstance(queryset, CachedQuerySetMixin) or type(queryset.query) is not Query:
+        return queryset
+    return _converted(queryset)
+
+
+def _converted(queryset: Any) -> Any:
+    clone = queryset._chain()
+    clone.query = as_cached(clone.query)
+    clone.__class__ = cached_class(type(clone))
+    return clone
+
+
+_classes: dict[type, type] = {QuerySet: CachedQuerySet}
+
+_OWN_WORDS = ("cached", "uncached")
+"""What we add to a QuerySet class, unless it has something of that name already."""
+_ROW_BY_ROW = ("get", "in_bulk", "filter", "_filter_or_exclude", "_chain", "_clone", "_fetch_all")
+"""The methods whose work the row cache does: a class with its own is asked, not passed by."""
 
 
 def cached_class(base: type) -> type:
@@ -283,10 +310,27 @@ def cached_class(base: type) -> type:
     if issubclass(base, CachedQuerySetMixin):
         return base
     if base not in _classes:
-        _classes[base] = type(
-            f"Cached{base.__name__}", (CachedQuerySetMixin, base), {"__module__": base.__module__}
-        )
+        members = {name: getattr(base, name) for name in _OWN_WORDS if hasattr(base, name)}
+        members |= {
+            "__module__": base.__module__,
+            "__reduce__": _reduce,
+            "_cached_from": base,
+            "_is_stock": all(getattr(base, n) is getattr(QuerySet, n) for n in _ROW_BY_ROW),
+        }
+        metaclass: Any = type(base)
+        name, bases = f"Cached{base.__name__}", (CachedQuerySetMixin, base)
+        _classes[base] = metaclass(name, bases, members)
     return _classes[base]
 
 
-__all__ = ["CachedQuerySet", "CachedQuerySetMixin", "cached", "cached_class"]
+def _reduce(queryset: Any) -> Any:
+    """Pickled by the class that can be imported."""
+    return _unpickled, (queryset._cached_from,), queryset.__getstate__()
+
+
+def _unpickled(base: type) -> Any:
+    cls: Any = cached_class(base)
+    return cls.__new__(cls)
+
+
+__all__ = ["CachedQuerySet", "CachedQuerySetMixin", "cached", "cached_class", "read_through"]

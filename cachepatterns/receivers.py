@@ -2,7 +2,7 @@
 
 The statement alone is enough to keep the cache right; the instance tells which object it
 was, for the people who read the list of invalidations. Connected for registered models
-only: a receiver on a model switches off Django's fast deletes for it.
+only, and by name: a receiver on a model switches off Django's fast deletes for it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from cachepatterns.write.dispatch import record
 
 
 def connect() -> None:
-    """Connect the receivers to every registered model; asking twice changes nothing."""
+    """Connect the receivers to every model registered by name; asking twice changes nothing."""
     for policy in site.policies():
+        if policy.by_wildcard:
+            continue
         uid = f"cachepatterns.{policy.label}"
         post_save.connect(saved, sender=policy.model, dispatch_uid=f"{uid}.saved")
         post_delete.connect(deleted, sender=policy.model, dispatch_uid=f"{uid}.deleted")

@@ -14,16 +14,23 @@ from typing import Any, TypeVar
 from django.apps import apps
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.db import models
 
 from cachepatterns.conf import config
 from cachepatterns.core.change import Change
 from cachepatterns.core.tier import BUILT_IN, NEVER, Tier
+from cachepatterns.declarations import (
+    ModelType,
+    concrete_model,
+    declaration,
+    declared_in_settings,
+    find_model,
+)
 from cachepatterns.exceptions import ConfigurationError
 from cachepatterns.policy import ModelPolicy, Narrowing, ResolvedPolicy, kind_of
 
+__all__ = ["Registry", "concrete_model", "find_model", "register", "site", "table_name", "tiers"]
+
 P = TypeVar("P", bound=type[ModelPolicy])
-ModelType = type[models.Model]
 
 
 class Registry:
@@ -34,6 +41,8 @@ class Registry:
         self._resolved: dict[ModelType, ResolvedPolicy | None] = {}
         self._tables: dict[str, ModelType] | None = None
         self._tracked: dict[str, ModelType] | None = None
+        self._installed: list[ModelType] = []
+        self._listeners: list[Callable[[], None]] = []
         self._lock = threading.RLock()
 
     # -- filling ----------------------------------------------------------------------
@@ -63,11 +72,18 @@ class Registry:
             self._resolved = {}
             self._tables = None
             self._tracked = None
+        for listener in self._listeners:
+            listener()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called whenever policies may have changed."""
+        self._listeners.append(listener)
 
     # -- asking -----------------------------------------------------------------------
 
     def policy_for(self, model: ModelType) -> ResolvedPolicy | None:
         """The policy of `model`, or `None` if it is not registered."""
+        self._notice_new_models()
         try:
             return self._resolved[model]
         except KeyError:
@@ -78,10 +94,16 @@ class Registry:
             self._resolved[model] = resolved
         return resolved
 
+    def caches_every_manager(self, model: ModelType) -> bool:
+        """Whether all managers of `model` are to read through the cache, not only ours."""
+        concrete = concrete_model(model)
+        said = declaration(concrete, self._declared.get(concrete))
+        return said is not None and said.managers == "all"
+
     def policies(self) -> list[ResolvedPolicy]:
         """All policies, by label."""
         found = {}
-        for model in [*self._declared, *self._settings_models()]:
+        for model in [*self._declared, *declared_in_settings()]:
             policy = self.policy_for(model)
             if policy is not None:
                 found[policy.label] = policy
@@ -92,30 +114,34 @@ class Registry:
 
     def tables(self) -> dict[str, ModelType]:
         """Every table (lower case, without schema) of an installed model, and its model."""
-        if self._tables is None:
-            found: dict[str, ModelType] = {}
-            for model in apps.get_models(include_auto_created=True):
-                if not model._meta.proxy:
-                    found.setdefault(table_name(model), model)
-            if not apps.models_ready:
-                return found
+        self._notice_new_models()
+        known = self._tables
+        if known is not None:
+            return known
+        found: dict[str, ModelType] = {}
+        for model in apps.get_models(include_auto_created=True):
+            if not model._meta.proxy:
+                found.setdefault(table_name(model), model)
+        if apps.models_ready:
             self._tables = found
-        return self._tables
+        return found
 
     def tracked(self) -> dict[str, ModelType]:
         """The tables whose writes are watched: of registered models, the through tables
         Django made for them, and the parents of registered children."""
-        if self._tracked is None:
-            registered = {policy.model for policy in self.policies()}
-            found = {
-                table: model
-                for table, model in self.tables().items()
-                if model in registered or _belongs_to(model, registered)
-            }
-            if not apps.models_ready:
-                return found
+        self._notice_new_models()
+        known = self._tracked
+        if known is not None:
+            return known
+        registered = {policy.model for policy in self.policies()}
+        found = {
+            table: model
+            for table, model in self.tables().items()
+            if model in registered or _belongs_to(model, registered)
+        }
+        if apps.models_ready:
             self._tracked = found
-        return self._tracked
+        return found
 
     def databases(self) -> frozenset[str]:
         """The aliases of which rows are cached."""
@@ -127,26 +153,23 @@ class Registry:
 
     # -- resolving --------------------------------------------------------------------
 
-    def _settings_models(self) -> list[ModelType]:
-        found = []
-        for label in config().MODELS:
-            model = find_model(label)
-            if model is not None:
-                found.append(concrete_model(model))
-        return found
+    def _notice_new_models(self) -> None:
+        """Models may be made and apps installed at any time: Django then lists them anew."""
+        if not apps.models_ready:
+            return
+        installed = apps.get_models(include_auto_created=True)
+        if installed is not self._installed:
+            with self._lock:
+                self._installed = installed
+                self._resolved = {}
+                self._tables = None
+                self._tracked = None
 
     def _resolve(self, model: ModelType) -> ResolvedPolicy | None:
-        declared = self._declared.get(model)
-        origin = f"{declared.__module__}.{declared.__qualname__}" if declared else ""
-        for label, attributes in config().MODELS.items():
-            found = find_model(label)
-            if found is not None and concrete_model(found) is model:
-                base = declared or ModelPolicy
-                declared = type("SettingsPolicy", (base,), dict(attributes))
-                origin = f'CACHEPATTERNS["MODELS"]["{label}"]'
-        if declared is None:
+        said = declaration(model, self._declared.get(model))
+        if said is None:
             return None
-        policy = declared()
+        policy = said.policy()
         narrowing = tuple(narrowed_fields(model, policy))
         return ResolvedPolicy(
             model=model,
@@ -156,20 +179,11 @@ class Registry:
             fingerprint=_fingerprint(model, policy),
             databases=frozenset(policy.databases),
             policy=policy,
-            origin=origin,
+            origin=said.origin,
+            is_from_settings=said.is_from_settings,
+            by_wildcard=said.by_wildcard,
             by_attname={n.attname: n for n in narrowing},
         )
-
-
-def concrete_model(model: ModelType) -> ModelType:
-    return model._meta.concrete_model or model
-
-
-def find_model(label: str) -> ModelType | None:
-    try:
-        return apps.get_model(label)
-    except (LookupError, ValueError):
-        return None
 
 
 def table_name(model: ModelType) -> str:

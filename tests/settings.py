@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from shop.settings import *  # noqa: F403
 from shop.settings import CACHES, DATABASES, INSTALLED_APPS
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.app"]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.app", "tests.others"]
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 _folder = os.environ.get("TESTS_FOLDER", ".")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 SNIPPET = re.compile(r"^```python\n# ([^\n]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -32,10 +34,12 @@ def snippets() -> dict[str, str]:
     return dict(SNIPPET.findall((ROOT / "README.md").read_text()))
 
 
-def test_the_snippets_are_a_project_that_works(tmp_path, redis_url):
+@pytest.mark.parametrize("cached", ["what is declared", "everything"])
+def test_the_snippets_are_a_project_that_works(tmp_path, redis_url, cached):
     found = snippets()
     assert set(found) == {
         "settings.py",
+        "settings.py, with everything",
         "catalog/models.py",
         "catalog/caching.py",
         "anywhere",
@@ -43,10 +47,12 @@ def test_the_snippets_are_a_project_that_works(tmp_path, redis_url):
     (tmp_path / "catalog" / "migrations").mkdir(parents=True)
     (tmp_path / "catalog" / "__init__.py").touch()
     (tmp_path / "catalog" / "migrations" / "__init__.py").touch()
-    for name, text in found.items():
+    for name in ("catalog/models.py", "catalog/caching.py", "anywhere"):
+        text = found[name]
         (tmp_path / (name if name.endswith(".py") else f"{name}.py")).write_text(text)
-    with (tmp_path / "settings.py").open("a") as settings:
-        settings.write(SETTINGS.replace("REDIS_URL", redis_url))
+    servers = SETTINGS.replace("REDIS_URL", redis_url)
+    more = found["settings.py, with everything"] if cached == "everything" else ""
+    (tmp_path / "settings.py").write_text(found["settings.py"] + servers + more)
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN],
         cwd=tmp_path,

@@ -10,22 +10,26 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 
 from cachepatterns.checks.settings import check_ttl
 from cachepatterns.checks.words import did_you_mean
-from cachepatterns.conf import user_settings
+from cachepatterns.declarations import SECRETS
 from cachepatterns.policy import ResolvedPolicy, kind_of
 from cachepatterns.queryset import CachedQuerySetMixin
-from cachepatterns.registry import find_model, site, tiers
+from cachepatterns.registry import site, tiers
 
-SENSITIVE_MODELS = frozenset({"sessions.session", "authtoken.token"})
+MANAGERS = frozenset({"declared", "all"})
 SENSITIVE_FIELDS = frozenset({"password"})
 
 
 def check_policies(**kwargs: Any) -> list[CheckMessage]:
     """Tiers, TTLs, fields, databases; base managers; what had better not be cached."""
     found: list[CheckMessage] = []
+    has_wildcard = False
     for policy in site.policies():
-        found += _tier(policy)
+        if not (policy.by_wildcard and has_wildcard):  # said once, wrong once
+            found += _tier(policy)
+            found += _databases(policy)
+            found += _managers(policy)
+        has_wildcard |= policy.by_wildcard
         found += _narrowing(policy)
-        found += _databases(policy)
         found += _base_manager(policy)
         found += _sensitive(policy)
     return found
@@ -88,8 +92,19 @@ def _databases(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
         )
 
 
+def _managers(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    managers = policy.policy.managers
+    if managers is not None and managers not in MANAGERS:
+        yield Error(
+            f"{policy.origin}: managers is {managers!r}.",
+            hint=did_you_mean(managers, MANAGERS),
+            obj=policy.model,
+            id="cachepatterns.E015",
+        )
+
+
 def _base_manager(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
-    if _is_from_settings(policy):
+    if policy.is_from_settings:
         return  # other people's models: their managers are not yours to change
     manager: Any = policy.model._base_manager
     queryset = manager.get_queryset()
@@ -112,18 +127,12 @@ def _base_manager(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
         )
 
 
-def _is_from_settings(policy: ResolvedPolicy) -> bool:
-    """Whether the policy comes from ``CACHEPATTERNS["MODELS"]``."""
-    named = (find_model(label) for label in user_settings().get("MODELS", {}))
-    return any(model is not None and model._meta.concrete_model is policy.model for model in named)
-
-
 def _sensitive(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
     if not policy.tier.caches:
         return
     meta: Any = policy.model._meta
     secrets = sorted(SENSITIVE_FIELDS & {f.name for f in meta.concrete_fields})
-    if policy.label in SENSITIVE_MODELS or secrets:
+    if policy.label in SECRETS or secrets:
         what = f"its field {secrets[0]!r}" if secrets else "what lets people in"
         yield Warning(
             f"{policy.label} is cached with {what}: whoever reads Redis reads it.",

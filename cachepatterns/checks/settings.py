@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error
 
 from cachepatterns.checks.words import did_you_mean
 from cachepatterns.conf import KEYS, Config, user_settings
+from cachepatterns.declarations import EVERY, EVERY_OPTIONS
 from cachepatterns.policy import ModelPolicy
 from cachepatterns.registry import find_model
 
@@ -85,7 +86,7 @@ def _tiers() -> Iterator[CheckMessage]:
 def _models() -> Iterator[CheckMessage]:
     for label, options in user_settings().get("MODELS", {}).items():
         where = f'CACHEPATTERNS["MODELS"]["{label}"]'
-        if find_model(label) is None:
+        if label != EVERY and find_model(label) is None:
             known = [model._meta.label for model in apps.get_models()]
             yield Error(
                 f'CACHEPATTERNS["MODELS"] names an unknown model {label!r}.',
@@ -98,6 +99,12 @@ def _models() -> Iterator[CheckMessage]:
                     f"{where} has an unknown option {option!r}.",
                     hint=did_you_mean(option, POLICY_OPTIONS),
                     id="cachepatterns.E006",
+                )
+            elif label == EVERY and option not in EVERY_OPTIONS:
+                yield Error(
+                    f"{where} has the option {option!r}, which is for one model.",
+                    hint=f"Of all models at once there are: {', '.join(sorted(EVERY_OPTIONS))}.",
+                    id="cachepatterns.E014",
                 )
 
 

@@ -231,3 +231,28 @@ def test_a_policy_that_narrows_by_nothing_known_still_lets_the_project_start():
         assert site.policy_for(Secret) is not None
     finally:
         site.unregister(Secret)
+
+
+def test_e014_the_star_takes_no_options_of_one_model(configure):
+    configure(MODELS={"*": {"tier": "static", "managers": "all", "narrow_by": ["name"]}})
+    (message,) = found("E014")
+    assert "'narrow_by'" in message.msg
+    assert "tier" in message.hint
+    assert found("E005") == []
+
+
+def test_e015_managers_that_mean_nothing(configure):
+    configure(MODELS={"auth.Group": {"managers": "al"}})
+    assert found("E015")[0].hint == "Did you mean 'all'?"
+
+
+def test_what_is_wrong_with_the_star_is_said_once(configure):
+    configure(MODELS={"*": {"tier": "statik", "managers": "many", "databases": ["defualt"]}})
+    assert [len(found(check_id)) for check_id in ("E007", "E012", "E015")] == [1, 1, 1]
+
+
+def test_the_star_asks_for_no_other_managers_but_says_what_is_sensitive(configure):
+    before = {message.obj for message in found("W001")}
+    configure(MODELS={"*": {"managers": "all"}})
+    assert {message.obj for message in found("W001")} <= before
+    assert [message.obj._meta.label for message in found("W006")] == ["auth.User"]

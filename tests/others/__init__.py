@@ -1,0 +1,1 @@
+"""An app that knows nothing of cachepatterns, as other people write them."""
