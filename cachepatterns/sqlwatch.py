@@ -26,7 +26,7 @@ from cachepatterns.transactions import (
     raw_transaction_ended,
     savepoint_ended,
 )
-from cachepatterns.write.coarse import cascades, coarse_event
+from cachepatterns.write.coarse import coarse_event, written_tables
 from cachepatterns.write.dispatch import REFUSALS, mark_written, record, statement_fence
 
 log = BurstLog()
@@ -118,11 +118,7 @@ def _concerns_us(found: Statement) -> bool:
     if found.kind is Kind.UNKNOWN:
         return True
     tracked = site.tracked()
-    if any(name in tracked for name in found.names):
-        return True
-    if found.verb in {"INSERT", "UPDATE"}:
-        return False
-    return any(cascade in tracked for name in found.names for cascade in cascades(name))
+    return any(name in tracked for name in written_tables(found))
 
 
 def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:

@@ -67,28 +67,36 @@ def _written(statement: Statement | None) -> list[type[models.Model]]:
     tracked = site.tracked()
     if statement is None:
         return list(tracked.values())
-    names = set(statement.names)
-    if statement.verb not in {"INSERT", "UPDATE"}:
-        for name in statement.names:
-            names |= cascades(name)
-    return [tracked[name] for name in names if name in tracked]
+    return [tracked[name] for name in written_tables(statement) if name in tracked]
 
 
-def cascades(table: str) -> frozenset[str]:
+def written_tables(statement: Statement) -> frozenset[str]:
+    """The tables `statement` names, and those whose rows the database changes with theirs."""
+    if statement.verb in {"INSERT", "UPDATE"}:
+        return statement.names
+    # TRUNCATE … CASCADE empties whatever refers to the table, by whatever rule.
+    truncates = "cascade" in statement.names and "truncate" in statement.names
+    return statement.names.union(*(reached_from(name, truncates) for name in statement.names))
+
+
+def reached_from(table: str, truncates: bool = False) -> frozenset[str]:
     """The tables whose rows the database itself changes when rows of `table` are deleted."""
-    return _cascades(table, tuple(site.tables()))
+    return _reached(table, truncates, tuple(site.tables()))
 
 
 @lru_cache(maxsize=1024)
-def _cascades(table: str, known: tuple[str, ...]) -> frozenset[str]:
+def _reached(table: str, truncates: bool, known: tuple[str, ...]) -> frozenset[str]:
     tables, found, queue = site.tables(), set[str](), deque([table])
     while queue:
         model = tables.get(queue.popleft())
         if model is None:
             continue
-        for relation in model._meta.related_objects:
-            name = table_name(concrete_model(relation.related_model))
-            if _done_by_database(relation.on_delete) and name not in found:
+        for relation in model._meta.get_fields(include_hidden=True):
+            if not relation.auto_created or relation.concrete or relation.many_to_many:
+                continue
+            name = table_name(concrete_model(relation.related_model))  # type: ignore[arg-type]
+            by_database = truncates or _done_by_database(getattr(relation, "on_delete", None))
+            if by_database and name not in found:
                 found.add(name)
                 queue.append(name)
     return frozenset(found)

@@ -1,6 +1,7 @@
 """The policies of the test models."""
 
 from cachepatterns import ModelPolicy, register, tag
+from tests.app import relations
 from tests.app.models import Category, Everything, Item, Label, Note, Place, Shop
 
 
@@ -19,4 +20,23 @@ class ItemPolicy(ModelPolicy):
 
 @register(Category, Label, Note, Place, Shop, Everything)
 class Plain(ModelPolicy):
+    tier = "static"
+
+
+@register(
+    relations.Owner,
+    relations.Cascading,
+    relations.Nulled,
+    relations.Defaulted,
+    relations.Given,
+    relations.Club,
+    relations.Member,
+    relations.Remark,
+    relations.Land,
+    relations.Plot,
+    relations.Shed,
+    relations.Well,
+    relations.Ledger,
+)
+class Related(ModelPolicy):
     tier = "static"
