@@ -26,7 +26,8 @@ class Config:
     PREFIX: str = "cp"
     """The first part of every key; two deployments on one Redis need two prefixes."""
     TIERS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Named freshness policies, added to or overriding the built-in ones."""
+    """Named freshness policies, added to or overriding the built-in ones: ``ttl``, ``jitter``,
+    ``negative_ttl`` (60: how long it is believed, at most, that there is nothing)."""
     MODELS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Policies for models whose code you do not own: ``{"auth.Group": {"tier": "static"}}``."""
     JITTER: float = 0.1

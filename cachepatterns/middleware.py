@@ -22,9 +22,11 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
 from cachepatterns import observe
+from cachepatterns.core import outcome
 from cachepatterns.pagelog import PageLog, begin_log, end_log, hear, watch_statements
 
 _END = b"</body>"
+_ANSWERED = (outcome.HIT, outcome.NEGATIVE)
 
 
 class CacheBarMiddleware:
@@ -89,7 +91,7 @@ def lines(log: PageLog) -> list[dict[str, Any]]:
             "name": name,
             "outcomes": sorted(counts.items()),
             "reasons": ", ".join(log.reasons.get(name, ())),
-            "asked": sum(n for how, n in counts.items() if how != "hit"),
+            "asked": sum(n for how, n in counts.items() if how not in _ANSWERED),
         }
         for name, counts in log.outcomes.items()
     ]

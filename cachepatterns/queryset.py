@@ -16,6 +16,7 @@ from cachepatterns.core import outcome
 from cachepatterns.core.tag import standing_tags
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.query import CachedQuery, as_cached
+from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
 from cachepatterns.read.rows import get_row, get_rows, why_no_rows
 from cachepatterns.registry import tiers
@@ -180,7 +181,7 @@ class CachedQuerySetMixin:
         # `get_or_create`, `update_or_create` and `delete` look before they write: what they
         # act on is the database's word alone.
         if self._result_cache is None and self._for_write:
-            with uncached():
+            with uncached(DECIDES):
                 super()._fetch_all()  # type: ignore[misc]
         else:
             super()._fetch_all()  # type: ignore[misc]

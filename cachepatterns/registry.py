@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -194,7 +195,7 @@ def table_name(model: ModelType) -> str:
 def tiers() -> dict[str, Tier]:
     """The built-in tiers and those of the settings, by name."""
     jitter = config().JITTER
-    found = {name: Tier(name=name, ttl=tier.ttl, jitter=jitter) for name, tier in BUILT_IN.items()}
+    found = {name: replace(tier, jitter=jitter) for name, tier in BUILT_IN.items()}
     found["session"] = Tier(name="session", ttl=settings.SESSION_COOKIE_AGE, jitter=0.0)
     for name, options in config().TIERS.items():
         base = found.get(name, found["semi_static"])
@@ -202,6 +203,7 @@ def tiers() -> dict[str, Tier]:
             name=name,
             ttl=options.get("ttl", base.ttl),
             jitter=options.get("jitter", base.jitter),
+            negative_ttl=options.get("negative_ttl", base.negative_ttl),
         )
     return found
 
@@ -238,7 +240,7 @@ def _tier_of(policy: ModelPolicy) -> Tier:
     # An unknown tier is reported by a check; meanwhile nothing is cached.
     tier = known.get(policy.tier, NEVER)
     if policy.ttl is not None and tier.caches:
-        return Tier(name=tier.name, ttl=policy.ttl, jitter=tier.jitter)
+        return replace(tier, ttl=policy.ttl)
     return tier
 
 

@@ -23,7 +23,7 @@ POSITIVE = (
     "OUTBOX_RETENTION_SECONDS",
     "LEASE_SECONDS",
 )
-TIER_OPTIONS = ("ttl", "jitter")
+TIER_OPTIONS = ("ttl", "jitter", "negative_ttl")
 POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
 
 
@@ -81,6 +81,8 @@ def _tiers() -> Iterator[CheckMessage]:
                 )
         if "ttl" in options and options["ttl"] is not None:
             yield from check_ttl(options["ttl"], where)
+        if "negative_ttl" in options:
+            yield from check_ttl(options["negative_ttl"], where, "negative_ttl")
 
 
 def _models() -> Iterator[CheckMessage]:
@@ -108,11 +110,11 @@ def _models() -> Iterator[CheckMessage]:
                 )
 
 
-def check_ttl(value: Any, where: str) -> Iterator[CheckMessage]:
+def check_ttl(value: Any, where: str, option: str = "ttl") -> Iterator[CheckMessage]:
     """An error unless `value` is a positive number of seconds."""
     if not _is_number(value) or value <= 0:
         yield Error(
-            f"{where}: ttl is {value!r}, not a positive number of seconds.",
+            f"{where}: {option} is {value!r}, not a positive number of seconds.",
             hint='To cache nothing, use tier = "never".',
             id="cachepatterns.E008",
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 HIT = "hit"
 """Answered from the cache; the database was not asked."""
+NEGATIVE = "negative"
+"""A hit whose answer is that there is nothing: no such row, an empty list."""
 MISS = "miss"
 """Nothing valid was cached; loaded and, unless a reason says otherwise, stored."""
 SHARED = "shared"
@@ -13,4 +15,4 @@ BYPASS = "bypass"
 ERROR = "error"
 """The cache failed; the database answered."""
 
-OUTCOMES = (HIT, MISS, SHARED, BYPASS, ERROR)
+OUTCOMES = (HIT, NEGATIVE, MISS, SHARED, BYPASS, ERROR)

@@ -11,12 +11,14 @@ class Tier:
     """A named freshness policy. ``ttl`` is in seconds; ``None`` means: do not cache.
 
     Invalidation keeps entries right; the TTL is the safety net below it, and gives
-    memory back.
+    memory back. ``negative_ttl`` bounds it for answers that hold nothing: whoever asks for
+    keys that do not exist can make any number of them.
     """
 
     name: str
     ttl: float | None
     jitter: float = 0.1
+    negative_ttl: float = 60.0
 
     @property
     def caches(self) -> bool:

@@ -8,7 +8,7 @@ the database driver returned.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,11 @@ from cachepatterns.conf import config
 from cachepatterns.core import outcome
 from cachepatterns.core.key import is_keyable, query_digest, query_key
 from cachepatterns.core.sqltext import CLOCK_LITERALS, read_text
+from cachepatterns.core.tier import Tier
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.read.deciding import REASON as DECIDES
+from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import Dependencies, dependencies
 from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.lookup import Question, read
@@ -124,8 +127,11 @@ class CachedCompilerMixin(_Base):
         if found.reason:
             self._bypass(found.reason, result_type)
             return None
-        ttl, jitter = _ttl(found, options)
-        if ttl is None:
+        if any(not p.is_strict for p in found.policies) and decides_a_write():
+            self._bypass(DECIDES, result_type)
+            return None
+        tier = _tier(found, options)
+        if tier.ttl is None:
             self._bypass("tier never", result_type)
             return None
         # SINGLE drops what MULTI keeps (further rows, columns only there to order by).
@@ -137,8 +143,9 @@ class CachedCompilerMixin(_Base):
         return Question(
             key=query_key(config().PREFIX, policy.label, policy.fingerprint, source, digest),
             tags=(*found.tags, *options.tags),
-            ttl=ttl,
-            jitter=jitter,
+            ttl=tier.ttl,
+            negative_ttl=tier.negative_ttl,
+            jitter=tier.jitter,
             label=policy.label,
             pattern=pattern_of(self.query, found.narrowed_by, result_type),
         )
@@ -152,14 +159,16 @@ class CachedCompilerMixin(_Base):
         emit(ReadEvent(label, pattern, outcome.BYPASS, reason=reason))
 
 
-def _ttl(found: Dependencies, options: ReadOptions) -> tuple[float | None, float]:
-    """The shortest TTL of all models in the query, unless the caller said otherwise."""
+def _tier(found: Dependencies, options: ReadOptions) -> Tier:
+    """The shortest TTLs of all models in the query, unless the caller said otherwise."""
     if options.ttl is not None:
-        return options.ttl, 0.0
+        return Tier(name="", ttl=options.ttl, jitter=0.0)
     if options.tier is not None:
-        tier = tiers()[options.tier]
-        return tier.ttl, tier.jitter
-    known: Iterable[tuple[float, float]] = (
-        (p.tier.ttl, p.tier.jitter) for p in found.policies if p.tier.ttl is not None
-    )
-    return min(known, default=(60.0, 0.1))
+        return tiers()[options.tier]
+    known = [policy.tier for policy in found.policies if policy.tier.ttl is not None]
+    shortest = min(known, key=lambda tier: tier.ttl or 0.0, default=_UNDECLARED)
+    return replace(shortest, negative_ttl=min([tier.negative_ttl for tier in known], default=60.0))
+
+
+_UNDECLARED = Tier(name="", ttl=60.0)
+"""For through tables alone, which have no policy of their own."""

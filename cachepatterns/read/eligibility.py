@@ -13,7 +13,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.conf import config
 from cachepatterns.policy import ResolvedPolicy
-from cachepatterns.read.options import ReadOptions, is_uncached
+from cachepatterns.read.deciding import REASON as DECIDES
+from cachepatterns.read.deciding import decides_a_write
+from cachepatterns.read.options import ReadOptions, why_uncached
 from cachepatterns.transactions import in_manual_mode, is_customised, pending_writes
 
 _defaults: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -24,8 +26,8 @@ def why_not_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPo
     """Why nothing may be cached on this connection now; empty if it may."""
     if not config().ENABLED:
         return "disabled"
-    if is_uncached():
-        return "uncached block"
+    if (reason := why_uncached()) != "":
+        return reason
     if not policy.tier.caches:
         return "tier never"
     if alias not in policy.databases:
@@ -36,6 +38,8 @@ def why_not_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPo
         return "private database"
     if is_customised(connection):
         return "session state"
+    if not policy.is_strict and decides_a_write():
+        return DECIDES
     return why_not_in_transaction(connection)
 
 

@@ -35,6 +35,8 @@ from cachepatterns.exceptions import (
     UnstorableValue,
 )
 from cachepatterns.observe import BurstLog, ErrorEvent, ReadEvent, emit
+from cachepatterns.read.deciding import REASON as DECIDES
+from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
 
 Load = Callable[[], list[Row]]
@@ -54,9 +56,16 @@ class Question:
     key: str
     tags: tuple[str, ...]
     ttl: float
+    negative_ttl: float
+    """How long it may be believed that there is nothing."""
     jitter: float
     label: str
     pattern: str
+
+    def lifetime(self, rows: Sequence[Row]) -> float:
+        """The TTL of an entry that holds `rows`, jitter included."""
+        ttl = self.ttl if rows else min(self.ttl, self.negative_ttl)
+        return jittered(ttl, self.jitter, random.random)
 
     def stamp_keys(self) -> list[str]:
         prefix = config().PREFIX
@@ -83,8 +92,13 @@ def read(question: Question, load: Load) -> list[Row]:
             return _from_database(question, load, started, outcome.MISS, "writer registered")
         payload, *standing = found.values
         rows = served(payload, standing)
-        if rows is not None:
+        if rows:
             _count(question, outcome.HIT, started)
+            return rows
+        if rows is not None:
+            if decides_a_write():
+                return _from_database(question, load, started, outcome.BYPASS, DECIDES)
+            _count(question, outcome.NEGATIVE, started)
             return rows
         stamps = mint_missing(store, guards, stamp_keys, standing, question.ttl)
     except BackendError:
@@ -149,10 +163,6 @@ def unstored_reason(error: UnstorableValue) -> str:
     return TOO_LARGE if str(error) == TOO_LARGE else "unstorable"
 
 
-def draw_ttl(ttl: float, jitter: float) -> float:
-    return jittered(ttl, jitter, random.random)
-
-
 def _load_once(
     store: Store,
     question: Question,
@@ -176,7 +186,7 @@ def _load_once(
         rows = load()
         took = time.perf_counter() - before
         reason = ""
-        ttl = draw_ttl(question.ttl, question.jitter)
+        ttl = question.lifetime(rows)
         try:
             payload = make_entry(rows, stamps, ttl, took)
             size = len(payload)

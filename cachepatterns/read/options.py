@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-_uncached: ContextVar[bool] = ContextVar("cachepatterns_uncached", default=False)
+_uncached: ContextVar[str] = ContextVar("cachepatterns_uncached", default="")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,17 +25,19 @@ DEFAULT = ReadOptions()
 
 
 @contextlib.contextmanager
-def uncached() -> Iterator[None]:
+def uncached(reason: str = "uncached block") -> Iterator[None]:
     """Within this block, every cached queryset reads the database.
 
-    Holds for the current thread or async task; writes still invalidate.
+    Holds for the current thread or async task; writes still invalidate. `reason` is what the
+    reads are counted under.
     """
-    token = _uncached.set(True)
+    token = _uncached.set(reason)
     try:
         yield
     finally:
         _uncached.reset(token)
 
 
-def is_uncached() -> bool:
+def why_uncached() -> str:
+    """Why reads are kept from the cache here; empty if they are not."""
     return _uncached.get()

@@ -25,12 +25,12 @@ from cachepatterns.core.key import row_key
 from cachepatterns.exceptions import BackendError, ConfigurationError, UnstorableValue
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import as_stored, finds_equals_only
 from cachepatterns.read.eligibility import why_not_here
 from cachepatterns.read.lookup import (
     STAMP_MARGIN,
     Question,
-    draw_ttl,
     make_entry,
     mint_missing,
     misconfigured,
@@ -139,9 +139,12 @@ def get_rows(
         now = time.perf_counter()
         _count(policy, outcome.ERROR, now - started, len(questions), now - before)
     else:
-        hits = len(questions) - len(missing)
+        hits, answered = len(rows), len(questions) - len(missing)
+        seconds = time.perf_counter() - started
         if hits:
-            _count(policy, outcome.HIT, time.perf_counter() - started, hits)
+            _count(policy, outcome.HIT, seconds, hits)
+        if answered > hits:
+            _count(policy, outcome.NEGATIVE, seconds, answered - hits)
         if missing:
             asked = [wanted[q.key.rsplit(":", 1)[1]] for q in missing]
             before = time.perf_counter()
@@ -171,10 +174,11 @@ def _fetch(
         return questions, None
     values = answer.values
     missing, standing = [], []
+    deciding = decides_a_write()
     for question in questions:
         stamps = [values[keys[key]] for key in question.stamp_keys()]
         found = served(values[keys[question.key]], stamps)
-        if found is None:
+        if found is None or (deciding and not found):
             missing.append(question)
             standing.append(stamps)
         else:
@@ -212,10 +216,10 @@ def _store(
     assert policy.pk is not None
     found = {tag.canonical(policy.pk.kind, row[plan.pk_index]): row for row in rows}
     for spelled, question in by_key.items():
-        ttl = draw_ttl(question.ttl, question.jitter)
         keys = question.stamp_keys()
         held = [stamps[key] for key in keys]
         result = [found[spelled]] if spelled in found else []
+        ttl = question.lifetime(result)
         try:
             items.append((question.key, make_entry(result, held, ttl, 0.0), ttl))
         except UnstorableValue as error:
@@ -240,6 +244,7 @@ def _question(policy: ResolvedPolicy, spelled: str, using: str) -> Question:
             tag.row_tag(policy.label, database, spelled),
         ),
         ttl=policy.tier.ttl,
+        negative_ttl=policy.tier.negative_ttl,
         jitter=policy.tier.jitter,
         label=policy.label,
         pattern=ROW_PATTERN,

@@ -46,6 +46,7 @@ def numbers_data(n: Numbers) -> dict[str, Any]:
     return {
         "reads": n.reads,
         "hits": n.hits,
+        "negatives": n.negatives,
         "misses": n.misses,
         "shared": n.shared,
         "bypasses": n.bypasses,

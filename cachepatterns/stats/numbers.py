@@ -36,6 +36,9 @@ class Numbers:
     """
 
     hits: int = 0
+    """Answered from the cache, negative answers included."""
+    negatives: int = 0
+    """Those of the hits that told that there is nothing."""
     misses: int = 0
     shared: int = 0
     bypasses: int = 0

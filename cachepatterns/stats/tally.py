@@ -21,6 +21,7 @@ MAX_WORDS = 300
 """Reasons, sources and kinds of error that are told apart."""
 OTHER = "other"
 
+_ANSWERED = frozenset({outcome.HIT, outcome.NEGATIVE})
 _LOADED = frozenset({outcome.MISS, outcome.ERROR})
 
 
@@ -69,7 +70,7 @@ class Tally:
         if event.count != 1:
             known.surplus += event.count - 1
         known.seconds += event.seconds
-        if how == outcome.HIT:
+        if how in _ANSWERED:
             self.latency[fields.HIT_LATENCY, label, pattern, bucket_of(event.seconds)] += 1
         elif how in _LOADED:
             known.load_seconds += event.load_seconds

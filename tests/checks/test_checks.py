@@ -74,8 +74,8 @@ def test_e007_also_from_the_settings(configure):
 def test_e008_a_ttl_that_is_not_positive(policy, configure, ttl):
     policy(ttl=ttl)
     assert len(found("E008")) == 1
-    configure(TIERS={"short": {"ttl": ttl}})
-    assert len(found("E008")) == 2
+    configure(TIERS={"short": {"ttl": ttl, "negative_ttl": ttl}})
+    assert len(found("E008")) == 3
 
 
 def test_e009_an_unknown_option_of_a_tier(configure):

@@ -253,7 +253,7 @@ class Harness:
 
         ``unasked`` where Django knew the answer without any database (``IN ()``).
         """
-        others = [e for e in reads if e.outcome != "hit"]
+        others = [e for e in reads if e.outcome not in ("hit", "negative")]
         if not others and not statements:
             return "hit" if reads else "unasked"
         allowed = question.kind.bypass

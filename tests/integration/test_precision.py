@@ -38,7 +38,7 @@ def test_a_row_that_moves_invalidates_the_lists_of_both_categories_but_no_third(
     assert {slug: outcome_of(lambda q=q: list(q.all())) for slug, q in lists.items()} == {
         "a": "miss",
         "b": "miss",
-        "c": "hit",
+        "c": "negative",
     }
 
 
@@ -108,7 +108,7 @@ def test_a_missing_row_is_remembered_until_it_is_created(goods):
         Item.objects.get(pk=777)
     with seen() as found, pytest.raises(Item.DoesNotExist):
         Item.objects.get(pk=777)
-    assert found.outcomes == ["hit"]
+    assert found.outcomes == ["negative"]
     Item.objects.create(pk=777, name="x", sku="x", category=goods[0], price=1)
     assert Item.objects.get(pk=777).name == "x"
 

@@ -71,6 +71,16 @@ def test_shared_loads_count_as_hits_of_the_rate_and_errors_against_it(clock, rec
     assert report(at=clock.now).totals.hit_rate == 0.5
 
 
+def test_negative_answers_are_hits_and_told_apart(clock, recorder):
+    recorder(HIT)
+    recorder(ReadEvent("app.item", "row:pk", "negative", 0.0004))
+    recorder.flush()
+    totals = report(at=clock.now).totals
+    assert (totals.hits, totals.negatives, totals.hit_rate) == (2, 1, 1.0)
+    assert totals.queries_avoided == 2
+    assert sum(totals.hit_latency.counts.values()) == 2
+
+
 def test_the_time_and_the_database_queries_avoided_are_estimated(clock, recorder):
     recorder(MISS)
     for _ in range(10):
