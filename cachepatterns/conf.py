@@ -30,6 +30,12 @@ class Config:
     ``negative_ttl`` (60: how long it is believed, at most, that there is nothing)."""
     MODELS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Policies for models whose code you do not own: ``{"auth.Group": {"tier": "static"}}``."""
+    REPLICAS: Mapping[str, str] = field(default_factory=dict)
+    """The database aliases that are read replicas, each with its primary's:
+    ``{"replica": "default"}``. They share their primary's tags, entries and policies."""
+    REPLICA_WAIT_SECONDS: float = 0.01
+    """How long a miss that reads from a replica waits for it to replay what the primary has
+    committed. Where it is further behind, the result is served, but not stored."""
     JITTER: float = 0.1
     """TTLs are shortened by up to this share, so that entries do not expire together."""
     FENCE_SECONDS: float = 5.0

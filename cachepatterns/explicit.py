@@ -14,6 +14,7 @@ from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.options import uncached
 from cachepatterns.registry import concrete_model, site, table_name
+from cachepatterns.replicas import primary_alias
 from cachepatterns.transactions import database_id
 from cachepatterns.write.changes import Values, model_tags, row_tags
 from cachepatterns.write.dispatch import record
@@ -29,6 +30,7 @@ def invalidate(*targets: Target, using: str = "default", source: str = "explicit
     stand in go too. Inside a transaction it happens after the commit. Raises
     `CachePatternsError` for a model that is not registered, `TypeError` for anything else.
     """
+    using = primary_alias(using)
     connection = connections[using]
     database = database_id(connection)
     wanted: set[str] = set()

@@ -42,7 +42,7 @@ class ModelPolicy:
     """``"strict"``: no read that starts after a commit sees an older value, whatever crashes.
     ``"eventual"`` saves one round trip a write: the same from the moment the write returns."""
     databases: ClassVar[Sequence[str]] = ("default",)
-    """The database aliases whose rows are cached. Never name a replica here."""
+    """The database aliases whose rows are cached; with them their ``REPLICAS``."""
     managers: ClassVar[str | None] = None
     """``"declared"``: only managers that are cached ones read through the cache. ``"all"``: every
     manager of the model does. `None`: as ``CACHEPATTERNS["MODELS"]["*"]`` says, else declared."""

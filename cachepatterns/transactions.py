@@ -20,6 +20,7 @@ from weakref import WeakSet
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.observe import InvalidationEvent
+from cachepatterns.replicas import primary_of
 
 Deliver = Callable[[list[InvalidationEvent], Any], None]
 
@@ -199,9 +200,10 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
 
     One database may be reached by many addresses (another spelling of the host, a pooler's
     port, another user), and what is written through one must invalidate what was read
-    through the other. Two databases of one name only cost each other misses.
+    through the other. Two databases of one name only cost each other misses. A replica is
+    its primary.
     """
-    name = str(connection.settings_dict["NAME"])
+    name = str(primary_of(connection).settings_dict["NAME"])
     if connection.vendor == "sqlite" and not name.startswith("file:"):
         name = os.path.realpath(name)
     return _database_id(connection.vendor, name)
@@ -209,12 +211,18 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
 
 def source_id(connection: BaseDatabaseWrapper) -> str:
     """Names what an entry was read from, in its key: nothing is shared by two sources that
-    might answer differently (another server, schema, role or time zone)."""
-    conf = connection.settings_dict
-    wanted = ("HOST", "PORT", "NAME", "USER", "TIME_ZONE")
-    options = conf.get("OPTIONS") or {}
-    parts = [str(conf.get(key)) for key in wanted]
-    return _database_id(connection.vendor, *parts, str(options.get("options", "")))
+    might answer differently (another server, schema, role or time zone). A replica stands for
+    its primary: where they are asked as the same user, each may answer for the other."""
+    place, session = primary_of(connection).settings_dict, connection.settings_dict
+    options = session.get("OPTIONS") or {}
+    parts = [str(place.get(key)) for key in ("HOST", "PORT", "NAME")]
+    parts += [str(session.get(key)) for key in ("USER", "TIME_ZONE")]
+    parts += [str(options.get(key, "")) for key in _TELLING_OPTIONS]
+    return _database_id(connection.vendor, *parts)
+
+
+_TELLING_OPTIONS = ("options", "service", "assume_role", "read_default_file", "init_command")
+"""The connection options that say where to connect, or as whom, or what the session is like."""
 
 
 def _database_id(*parts: str) -> str:

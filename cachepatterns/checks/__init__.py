@@ -11,6 +11,7 @@ from cachepatterns.checks.alias import check_alias
 from cachepatterns.checks.durability import check_eventual, check_redis_error
 from cachepatterns.checks.live import check_server, check_transaction_timeout
 from cachepatterns.checks.policies import check_policies
+from cachepatterns.checks.replicas import check_replicas, check_undeclared_replicas
 from cachepatterns.checks.settings import check_settings
 
 TAG = "cachepatterns"
@@ -18,7 +19,12 @@ TAG = "cachepatterns"
 
 def connect() -> None:
     """Have ``manage.py check`` run ours; asking twice changes nothing."""
-    for check in (check_settings, check_alias, check_policies, check_eventual):
+    for check in (check_settings, check_alias, check_policies, check_replicas, check_eventual):
         checks.register(check, TAG)
-    for check in (check_redis_error, check_server, check_transaction_timeout):
+    for check in (
+        check_redis_error,
+        check_server,
+        check_transaction_timeout,
+        check_undeclared_replicas,
+    ):
         checks.register(check, TAG, deploy=True)

@@ -143,6 +143,7 @@ class CachedCompilerMixin(_Base):
         return Question(
             key=query_key(config().PREFIX, policy.label, policy.fingerprint, source, digest),
             tags=(*found.tags, *options.tags),
+            using=self.using,
             ttl=tier.ttl,
             negative_ttl=tier.negative_ttl,
             jitter=tier.jitter,

@@ -16,6 +16,7 @@ from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.options import ReadOptions, why_uncached
+from cachepatterns.replicas import primary_alias
 from cachepatterns.transactions import in_manual_mode, is_customised, pending_writes
 
 _defaults: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -30,17 +31,23 @@ def why_not_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPo
         return reason
     if not policy.tier.caches:
         return "tier never"
-    if alias not in policy.databases:
+    if primary_alias(alias) not in policy.databases:
         return "other database"
     if connection.vendor not in SUPPORTED_VENDORS:
         return "unsupported database"
-    if connection.vendor == "sqlite" and str(connection.settings_dict["NAME"]) == ":memory:":
+    if connection.vendor == "sqlite" and _is_private(str(connection.settings_dict["NAME"])):
         return "private database"
     if is_customised(connection):
         return "session state"
     if not policy.is_strict and decides_a_write():
         return DECIDES
     return why_not_in_transaction(connection)
+
+
+def _is_private(name: str) -> bool:
+    """Whether SQLite keeps the database for this process alone: others have theirs by the
+    same name."""
+    return name in ("", ":memory:") or "mode=memory" in name
 
 
 def why_not_in_transaction(connection: BaseDatabaseWrapper) -> str:

@@ -7,7 +7,9 @@
 3. Otherwise the missing stamps are minted, *before* the database is read. Where a writer has
    registered for one of the tags none is minted, and nothing is stored.
 4. One caller per process loads; others who hold the same stamps wait for it.
-5. The result is stored with the stamps held before the load. If a write has bumped one
+5. Where the query may see less than was committed by then (a replica that lags), its result
+   is served and not stored.
+6. The result is stored with the stamps held before the load. If a write has bumped one
    of them meanwhile, the entry carries a stamp that stands nowhere any more, and can
    never be served: a late store of an old value is harmless.
 """
@@ -18,6 +20,8 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from django.db import connections
 
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.conf import config
@@ -38,6 +42,7 @@ from cachepatterns.observe import BurstLog, ErrorEvent, ReadEvent, emit
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
+from cachepatterns.read.origin import why_not_keep
 
 Load = Callable[[], list[Row]]
 
@@ -51,10 +56,12 @@ flights: Flights[bytes] = Flights()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What is asked: where its answer stands, what it depends on, how long it may live."""
+    """What is asked: where its answer stands, what it depends on, which database alias
+    answers it otherwise, how long the answer may live."""
 
     key: str
     tags: tuple[str, ...]
+    using: str
     ttl: float
     negative_ttl: float
     """How long it may be believed that there is nothing."""
@@ -182,10 +189,15 @@ def _load_once(
     payload: bytes | None = None
     reason, size, took = "load failed", 0, 0.0
     try:
+        unfit = why_not_keep(connections[question.using])
+        if unfit:
+            land(None)  # what is not stored is not shared either: nobody needs to wait for it
         before = time.perf_counter()
         rows = load()
         took = time.perf_counter() - before
-        reason = ""
+        reason = unfit
+        if unfit:
+            return rows
         ttl = question.lifetime(rows)
         try:
             payload = make_entry(rows, stamps, ttl, took)

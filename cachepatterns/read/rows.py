@@ -38,6 +38,7 @@ from cachepatterns.read.lookup import (
     served,
     unstored_reason,
 )
+from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.pattern import ROW_PATTERN
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import database_id, source_id
@@ -147,11 +148,14 @@ def get_rows(
             _count(policy, outcome.NEGATIVE, seconds, answered - hits)
         if missing:
             asked = [wanted[q.key.rsplit(":", 1)[1]] for q in missing]
+            unfit = "writer registered" if stamps is None else why_not_keep(connections[using])
             before = time.perf_counter()
             found = plan.load(asked)
             took = time.perf_counter() - before
             rows += found
-            size, reason = _store(store, plan, policy, missing, stamps, found)
+            size, reason = 0, unfit
+            if stamps is not None and not unfit:
+                size, reason = _store(store, plan, policy, missing, stamps, found)
             seconds = time.perf_counter() - started
             _count(policy, outcome.MISS, seconds, len(missing), took, size, reason)
     pk = policy.model._meta.pk.attname
@@ -205,12 +209,10 @@ def _store(
     plan: RowPlan,
     policy: ResolvedPolicy,
     missing: Sequence[Question],
-    stamps: dict[str, bytes] | None,
+    stamps: dict[str, bytes],
     rows: Sequence[Row],
 ) -> tuple[int, str]:
     """Stores what was loaded; returns the bytes, and why something was not stored."""
-    if stamps is None:
-        return 0, "writer registered"
     by_key = {q.key.rsplit(":", 1)[1]: q for q in missing}
     items, kept, reason = [], set(), ""
     assert policy.pk is not None
@@ -243,6 +245,7 @@ def _question(policy: ResolvedPolicy, spelled: str, using: str) -> Question:
             tag.model_tag(policy.label, database),
             tag.row_tag(policy.label, database, spelled),
         ),
+        using=using,
         ttl=policy.tier.ttl,
         negative_ttl=policy.tier.negative_ttl,
         jitter=policy.tier.jitter,

@@ -8,6 +8,7 @@ from django.test.utils import isolate_apps
 
 from cachepatterns import CachedManager, ModelPolicy
 from cachepatterns.registry import site
+from tests.aliases import added
 from tests.app.caching import Plain
 
 
@@ -209,6 +210,41 @@ def test_w005_sessions_in_the_same_cache(settings, session_alias, warned):
 def test_w006_secrets_in_the_cache(configure, label, tier, warned):
     configure(MODELS={label: {"tier": tier}})
     assert bool(found("W006")) is warned
+
+
+@pytest.mark.parametrize(
+    ("replicas", "check_id", "word"),
+    [
+        (["sqlite"], "E040", "list"),
+        ({"replica": "default"}, "E041", "replica"),
+        ({"sqlite": "defualt"}, "E041", "defualt"),
+        ({"sqlite": "sqlite"}, "E042", "sqlite"),
+        ({"sqlite": "default", "default": "sqlite"}, "E042", "sqlite"),
+        ({"sqlite": "default"}, "E043", "postgresql"),
+    ],
+)
+def test_e040_to_e043_replicas_that_are_none(configure, replicas, check_id, word):
+    configure(REPLICAS=replicas)
+    assert word in found(check_id)[0].msg
+
+
+def test_e044_a_policy_that_names_a_replica(configure, policy):
+    configure(REPLICAS={"sqlite": "default"})
+    policy(databases=["default", "sqlite"])
+    assert found("E044")[0].hint.startswith("Name 'default'")
+
+
+def test_e013_a_time_to_wait_for_replicas(configure):
+    configure(REPLICA_WAIT_SECONDS=-1)
+    assert "REPLICA_WAIT_SECONDS" in found("E013")[0].msg
+    configure(REPLICA_WAIT_SECONDS=0)
+    assert found("E013") == []
+
+
+def test_i040_a_replica_that_can_not_tell_how_far_it_is(configure):
+    with added("copy", like="sqlite"):
+        configure(REPLICAS={"copy": "sqlite"})
+        assert "copy" in found("I040")[0].msg
 
 
 def test_every_message_has_a_hint(configure, policy, alias):

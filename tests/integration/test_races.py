@@ -1,7 +1,6 @@
 """The interleavings that must not happen, each forced."""
 
 import threading
-from contextlib import contextmanager
 
 import pytest
 from django.db import connection
@@ -10,40 +9,7 @@ from cachepatterns.backends.store import current_store
 from cachepatterns.read import lookup
 from tests.app.models import Item
 from tests.events import outcome_of, seen
-
-
-class Gate:
-    """Holds a thread at a named point until it is let through."""
-
-    def __init__(self):
-        self.reached, self.open = threading.Event(), threading.Event()
-
-    def wait(self):
-        self.reached.set()
-        assert self.open.wait(20)
-
-
-@contextmanager
-def running(function):
-    """`function()` in a thread with a connection of its own; yields a way to get its answer."""
-    answers = []
-
-    def run():
-        try:
-            answers.append(function())
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def answer():
-        thread.join(20)
-        assert answers, "the thread did not end well"
-        return answers[0]
-
-    yield answer
-    thread.join(20)
+from tests.integration.threads import Gate, running
 
 
 def price(pk):
