@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 # Touched last, so that an interrupted installation is begun again.
 READY := $(VENV)/.ready
 
-.PHONY: help demo check-demo test lint format types contracts clean venv
+.PHONY: help demo check-demo test django-suite lint format types contracts clean venv
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -38,6 +38,9 @@ check-demo: $(READY)  ## the same in a temporary folder, every page visited twic
 test: $(READY)  ## run all tests on real servers of their own
 	$(BIN)/python -m pytest $(ARGS)
 
+django-suite: $(READY)  ## Django's own ORM tests with everything cached (many minutes)
+	$(BIN)/python -m tests.django_suite $(ARGS)
+
 lint: $(READY)  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,6 +56,6 @@ contracts: $(READY)  ## imports point down only
 	$(BIN)/lint-imports
 
 clean:  ## remove the demo's data, the virtual environments and tools' caches
-	rm -rf .demo .venv .venv-* *.egg-info build dist
+	rm -rf .demo .django-suite .venv .venv-* *.egg-info build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,7 +20,12 @@ from django.db.models.manager import BaseManager
 from django.db.models.options import Options, make_immutable_fields_list
 
 from cachepatterns.observe import BurstLog
-from cachepatterns.queryset import CachedQuerySetMixin, cached_class, read_through
+from cachepatterns.queryset import (
+    CachedQuerySet,
+    CachedQuerySetMixin,
+    cached_class,
+    read_through,
+)
 from cachepatterns.registry import site
 
 ModelType = type[models.Model]
@@ -125,9 +130,6 @@ def _queryset_class(manager_class: Any) -> type:
     return found
 
 
-_classes: dict[type, type] = {}
-
-
 def adopted_class(original: type[BaseManager[Any]]) -> type[BaseManager[Any]]:
     """The caching subclass of a manager class, made once."""
     if original not in _classes:
@@ -183,6 +185,31 @@ class AdoptedManagerMixin:
     def _is_adopted(self) -> bool:
         """Whether this is no related manager, whose class Django derives from an adopted one."""
         return "_adopted_from" in vars(type(self))
+
+
+class AdoptedManager(AdoptedManagerMixin, models.Manager[Any]):
+    """The caching `Manager`. Django leaves a join out of the ``count()`` and ``exists()`` of a
+    many-to-many relation where the manager is exactly that; here it still is left out."""
+
+    _queryset_class = CachedQuerySet
+    _adopted_from = models.Manager
+
+    def count(self) -> int:
+        rows = self._through_rows()
+        return super().count() if rows is None else rows.count()
+
+    def exists(self) -> bool:
+        rows = self._through_rows()
+        return super().exists() if rows is None else rows.exists()
+
+    def _through_rows(self) -> Any:
+        manager: Any = self
+        if hasattr(manager, "through") and manager.get_prefetch_cache() is None:
+            return manager.constrained_target
+        return None
+
+
+_classes: dict[type, type] = {models.Manager: AdoptedManager}
 
 
 def _like(manager: Any, cls: Any) -> Any:

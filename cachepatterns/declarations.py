@@ -92,7 +92,10 @@ def concrete_model(model: ModelType) -> ModelType:
 
 
 def find_model(label: str) -> ModelType | None:
+    """The model of that label; while models are still being loaded, if it is loaded already."""
     try:
-        return apps.get_model(label)
-    except (LookupError, ValueError):
+        if apps.models_ready:
+            return apps.get_model(label)
+        return apps.get_registered_model(*label.split("."))
+    except (LookupError, ValueError, TypeError):
         return None

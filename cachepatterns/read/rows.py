@@ -65,6 +65,7 @@ class RowPlan:
         """The raw rows whose primary key is one of `values`; one query."""
         query = sql.Query(self.model)
         query.add_q(models.Q(pk__in=values) if len(values) != 1 else models.Q(pk=values[0]))
+        query.clear_ordering(force=True)
         found = query.get_compiler(using=self.using).execute_sql(MULTI)
         return list(chain.from_iterable(found))
 

@@ -15,7 +15,7 @@ from django.db.migrations.graph import MigrationGraph
 from django.db.migrations.state import ProjectState
 from django.db.models.manager import Manager
 from django.db.models.options import Options
-from django.test.utils import CaptureQueriesContext, isolate_apps
+from django.test.utils import CaptureQueriesContext, isolate_apps, modify_settings
 
 from cachepatterns import ModelPolicy, cached
 from cachepatterns.quarantine import declare_no_writers
@@ -336,6 +336,27 @@ def test_a_model_that_appears_late_is_cached(late):
     assert not late.plain.exists()
 
 
+def test_apps_may_be_installed_later(everything, say, settings, tmp_path, monkeypatch):
+    """Their models are made while the list of models is not ready."""
+    say({"others.Book": {"tier": "static"}, **EVERYTHING})
+    (tmp_path / "annex").mkdir()
+    (tmp_path / "annex" / "__init__.py").touch()
+    (tmp_path / "annex" / "models.py").write_text(
+        "from django.db import models\n"
+        "class Wing(models.Model):\n"
+        "    book = models.ForeignKey('others.Book', models.CASCADE, related_name='+')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with modify_settings(INSTALLED_APPS={"append": "annex"}):
+        from annex.models import Wing
+
+        assert site.policy_for(Wing).by_wildcard
+        assert isinstance(Wing.objects.all(), CachedQuerySetMixin)
+    assert "annex_wing" not in site.tables()
+    apps.all_models.pop("annex")
+    apps.clear_cache()
+
+
 # -- what it costs ------------------------------------------------------------------------
 
 
@@ -373,6 +394,15 @@ def test_no_statement_is_added_to_anybodys_writes(say, fresh):
     Author.objects.all().delete()
     say(EVERYTHING)
     assert take() == plain
+
+
+def test_counting_related_rows_still_needs_no_join(book):
+    for ask in (book.tags.count, book.tags.exists):
+        with CaptureQueriesContext(connection) as captured:
+            assert ask() == 1
+        assert len(captured) == 1
+        assert "JOIN" not in captured[0]["sql"]
+        assert queries(ask) == (1, 0)
 
 
 def test_receivers_are_connected_to_nobody_by_the_star(everything):
