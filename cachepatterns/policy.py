@@ -43,6 +43,10 @@ class ModelPolicy:
     ``"eventual"`` saves one round trip a write: the same from the moment the write returns."""
     databases: ClassVar[Sequence[str]] = ("default",)
     """The database aliases whose rows are cached; with them their ``REPLICAS``."""
+    depends_on: ClassVar[Sequence[type[models.Model] | str] | None] = None
+    """For a model on a database view: the models (or ``"app.Model"``) whose tables the view
+    reads, through tables too. Writes to any of them invalidate. ``()`` for an unmanaged table
+    of its own, and for a materialized view, which changes when it is refreshed."""
     managers: ClassVar[str | None] = None
     """``"declared"``: only managers that are cached ones read through the cache. ``"all"``: every
     manager of the model does. `None`: as ``CACHEPATTERNS["MODELS"]["*"]`` says, else declared."""
@@ -83,6 +87,8 @@ class ResolvedPolicy:
     fingerprint: str
     databases: frozenset[str]
     policy: ModelPolicy
+    depends_on: tuple[type[models.Model], ...]
+    """The models that feed the table, if it is a view; those that feed them not counted."""
     origin: str
     """Where it was declared, for people: ``shop.caching.ProductPolicy``."""
     is_from_settings: bool = False

@@ -28,6 +28,7 @@ from cachepatterns.declarations import (
 )
 from cachepatterns.exceptions import ConfigurationError
 from cachepatterns.policy import ModelPolicy, Narrowing, ResolvedPolicy, kind_of
+from cachepatterns.sources import lacks_sources, sources, table_name
 
 __all__ = ["Registry", "concrete_model", "find_model", "register", "site", "table_name", "tiers"]
 
@@ -42,6 +43,7 @@ class Registry:
         self._resolved: dict[ModelType, ResolvedPolicy | None] = {}
         self._tables: dict[str, ModelType] | None = None
         self._tracked: dict[str, ModelType] | None = None
+        self._sources: dict[ModelType, frozenset[ModelType]] = {}
         self._installed: list[ModelType] = []
         self._listeners: list[Callable[[], None]] = []
         self._lock = threading.RLock()
@@ -73,6 +75,7 @@ class Registry:
             self._resolved = {}
             self._tables = None
             self._tracked = None
+            self._sources = {}
         for listener in self._listeners:
             listener()
 
@@ -129,20 +132,38 @@ class Registry:
 
     def tracked(self) -> dict[str, ModelType]:
         """The tables whose writes are watched: of registered models, the through tables
-        Django made for them, and the parents of registered children."""
+        Django made for them, the parents of registered children, what feeds views."""
         self._notice_new_models()
         known = self._tracked
         if known is not None:
             return known
         registered = {policy.model for policy in self.policies()}
+        feeding = frozenset[ModelType]().union(*map(self.depends_on, registered))
         found = {
             table: model
             for table, model in self.tables().items()
-            if model in registered or _belongs_to(model, registered)
+            if model in registered or model in feeding or _belongs_to(model, registered)
         }
         if apps.models_ready:
             self._tracked = found
         return found
+
+    def depends_on(self, model: ModelType) -> frozenset[ModelType]:
+        """The models that feed the table of `model`, a view, and those that feed them."""
+        self._notice_new_models()
+        known = self._sources.get(model)
+        if known is not None:
+            return known
+        found: set[ModelType] = set()
+        queue = [model]
+        while queue:
+            policy = self.policy_for(queue.pop())
+            for source in policy.depends_on if policy is not None else ():
+                if source is not model and source not in found:
+                    found.add(source)
+                    queue.append(source)
+        self._sources[model] = frozenset(found)
+        return self._sources[model]
 
     def databases(self) -> frozenset[str]:
         """The aliases of which rows are cached."""
@@ -165,6 +186,7 @@ class Registry:
                 self._resolved = {}
                 self._tables = None
                 self._tracked = None
+                self._sources = {}
 
     def _resolve(self, model: ModelType) -> ResolvedPolicy | None:
         said = declaration(model, self._declared.get(model))
@@ -175,21 +197,18 @@ class Registry:
         return ResolvedPolicy(
             model=model,
             label=model._meta.label_lower,
-            tier=_tier_of(policy),
+            # A view of which nobody says what it reads is reported by a check, and not cached.
+            tier=NEVER if lacks_sources(model, policy) else _tier_of(policy),
             narrowing=narrowing,
             fingerprint=_fingerprint(model, policy),
             databases=frozenset(policy.databases),
             policy=policy,
+            depends_on=tuple(sources(policy)),
             origin=said.origin,
             is_from_settings=said.is_from_settings,
             by_wildcard=said.by_wildcard,
             by_attname={n.attname: n for n in narrowing},
         )
-
-
-def table_name(model: ModelType) -> str:
-    """The table's own name: lower case, without quotes and schema."""
-    return model._meta.db_table.rsplit(".", 1)[-1].strip('"`').lower()
 
 
 def tiers() -> dict[str, Tier]:
@@ -247,6 +266,7 @@ def _tier_of(policy: ModelPolicy) -> Tier:
 def _fingerprint(model: ModelType, policy: ModelPolicy) -> str:
     """Changes whenever rows of the model would be stored otherwise."""
     parts = [str(policy.version), model._meta.db_table]
+    parts += sorted(f"<{source._meta.label_lower}" for source in sources(policy))
     parts += [
         f"{f.attname}|{f.column}|{type(f).__module__}.{type(f).__qualname__}"
         for f in model._meta.concrete_fields

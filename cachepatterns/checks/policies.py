@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 
@@ -14,6 +15,7 @@ from cachepatterns.declarations import SECRETS
 from cachepatterns.policy import ResolvedPolicy, kind_of
 from cachepatterns.queryset import CachedQuerySetMixin
 from cachepatterns.registry import site, tiers
+from cachepatterns.sources import lacks_sources, named_sources, source
 
 MANAGERS = frozenset({"declared", "all"})
 SENSITIVE_FIELDS = frozenset({"password"})
@@ -30,6 +32,7 @@ def check_policies(**kwargs: Any) -> list[CheckMessage]:
             found += _managers(policy)
         has_wildcard |= policy.by_wildcard
         found += _narrowing(policy)
+        found += _sources(policy)
         found += _base_manager(policy)
         found += _sensitive(policy)
     return found
@@ -101,6 +104,27 @@ def _managers(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
             obj=policy.model,
             id="cachepatterns.E015",
         )
+
+
+def _sources(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    if lacks_sources(policy.model, policy.policy):
+        yield Error(
+            f"{policy.label} is unmanaged and its policy does not say what feeds its table; it "
+            "is not cached.",
+            hint="If it is a view, name the models whose tables it reads: depends_on = "
+            '["app.Model", …]. A table of its own or a materialized view: depends_on = [].',
+            obj=policy.model,
+            id="cachepatterns.E016",
+        )
+    for named in named_sources(policy.policy):
+        if source(named) is None:
+            known = [model._meta.label for model in apps.get_models(include_auto_created=True)]
+            yield Error(
+                f"{policy.origin}: depends_on names {named!r}, which is no installed model.",
+                hint=did_you_mean(str(named), known),
+                obj=policy.model,
+                id="cachepatterns.E017",
+            )
 
 
 def _base_manager(policy: ResolvedPolicy) -> Iterator[CheckMessage]:

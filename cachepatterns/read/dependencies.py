@@ -77,9 +77,12 @@ def dependencies(
         else:
             narrowed_by, values = narrow
             tags += [tag.field_tag(label, database, narrowed_by, value) for value in values]
+        for source in registry.depends_on(model):
+            label = source._meta.label_lower
+            tags += [tag.model_tag(label, database), tag.any_row_tag(label, database)]
     if not tags:
         return Dependencies(reason="no table")
-    return Dependencies(tuple(tags), tuple(policies), narrowed_by)
+    return Dependencies(tuple(dict.fromkeys(tags)), tuple(policies), narrowed_by)
 
 
 def _filtered_relations(query: Any) -> set[str]:

@@ -91,7 +91,8 @@ def why_no_rows(model: type[models.Model], using: str) -> tuple[ResolvedPolicy |
         return None, "not registered"
     owner = site.tables().get(table_name(policy.model))
     # Of several models on one table, writers name one (see `write.changes.tells_its_table`).
-    if policy.pk is None or owner is not policy.model or not _is_plain(policy.model):
+    plain = _is_plain(policy.model) and not policy.depends_on
+    if policy.pk is None or owner is not policy.model or not plain:
         return policy, "no row cache"
     if not finds_equals_only(policy.pk, connections[using]):
         return policy, "no row cache"

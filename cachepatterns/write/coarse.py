@@ -67,7 +67,11 @@ def _written(statement: Statement | None) -> list[type[models.Model]]:
     tracked = site.tracked()
     if statement is None:
         return list(tracked.values())
-    return [tracked[name] for name in written_tables(statement) if name in tracked]
+    found = [tracked[name] for name in written_tables(statement) if name in tracked]
+    if statement.verb == "REFRESH":
+        return found
+    # What is written through a view is written to the tables it reads.
+    return [*found, *(source for model in found for source in site.depends_on(model))]
 
 
 def written_tables(statement: Statement) -> frozenset[str]:
