@@ -26,19 +26,14 @@ Deliver = Callable[[list[InvalidationEvent], Any], None]
 
 
 class PendingWrites:
-    """The writes of one transaction, delivered when Django calls this after COMMIT.
-
-    Registered without savepoint ids, so that the rollback of a savepoint does not drop
-    it: what was written before the savepoint counts, and bumping too much only costs
-    misses.
-    """
+    """The writes of one transaction, delivered after its COMMIT."""
 
     def __init__(self, deliver: Deliver, driver: Any) -> None:
         self._deliver = deliver
         self._driver = driver
         self.events: list[InvalidationEvent] = []
         self.fence: Any = None
-        """The transaction's registration (`write.fence.Fence`); it lives as long as this."""
+        """The transaction's registration (`write.fence.Fence`)."""
         self.recorded: set[str] = set()
         """The tags that stand in the outbox; forgotten where a savepoint may take them back."""
 
@@ -48,18 +43,41 @@ class PendingWrites:
         if events:
             self._deliver(events, fence)
 
-    def __del__(self) -> None:
-        # Dropped by Django, uncalled: after a rollback, or with a connection that died.
-        fence = self.fence
+    def drop(self) -> None:
+        """The transaction has ended, but not by a COMMIT that was acknowledged."""
+        fence, self.fence = self.fence, None
         if fence is not None:
             fence.abandon(is_over=_is_over(self._driver))
+
+
+class CommitHook:
+    """What stands in Django's list: called after the COMMIT, dropped uncalled otherwise.
+
+    Nothing else may hold it. An error keeps the frames that it passed, and Django may keep the
+    error with the connection (`rollback_exc`); so frames hold the `PendingWrites` only, and
+    the end of the transaction is not missed.
+
+    Registered without savepoint ids, so that the rollback of a savepoint does not drop
+    it: what was written before the savepoint counts, and bumping too much only costs
+    misses.
+    """
+
+    def __init__(self, writes: PendingWrites) -> None:
+        self.writes = writes
+
+    def __call__(self) -> None:
+        self.writes()
+
+    def __del__(self) -> None:
+        # After a rollback, or with a connection that died.
+        self.writes.drop()
 
 
 def pending_writes(connection: BaseDatabaseWrapper) -> PendingWrites | None:
     """What the transaction that `connection` is in has written, or `None` if nothing."""
     for hook in connection.run_on_commit:
-        if isinstance(hook[1], PendingWrites):
-            return hook[1]
+        if isinstance(hook[1], CommitHook):
+            return hook[1].writes
     return None
 
 
@@ -69,7 +87,7 @@ def begin_writes(connection: BaseDatabaseWrapper, deliver: Deliver) -> PendingWr
     if pending is None:
         pending = PendingWrites(deliver, connection.connection)
         hooks: list[Any] = connection.run_on_commit
-        hooks.insert(0, (set(), pending, True))
+        hooks.insert(0, (set(), CommitHook(pending), True))
     return pending
 
 
@@ -142,7 +160,8 @@ def raw_transaction_ended(connection: BaseDatabaseWrapper) -> None:
     pending = pending_writes(connection)
     if pending is not None and is_idle(connection.connection):
         hooks: list[Any] = connection.run_on_commit
-        hooks[:] = [hook for hook in hooks if hook[1] is not pending]
+        mine = [hook for hook in hooks if isinstance(hook[1], CommitHook)]  # not dropped yet
+        hooks[:] = [hook for hook in hooks if hook not in mine]
         pending()
 
 

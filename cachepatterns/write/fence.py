@@ -36,9 +36,9 @@ class Fence:
 
     One to which nothing was added registers nothing; its release only bumps.
 
-    It is renewed from a background thread for as long as somebody holds this object. That a
-    transaction's hooks were dropped does not prove that it was rolled back: then it is released
-    only where the connection says that it is in no transaction any more (`abandon`).
+    It is renewed from a background thread until it is released or abandoned, or forgotten by
+    everybody. That a transaction's hook was dropped does not prove that it was rolled back: then
+    it is released only where the connection says that it is in no transaction any more.
     """
 
     def __init__(self) -> None:
@@ -103,6 +103,7 @@ class Fence:
     def abandon(self, *, is_over: bool) -> None:
         """The transaction's hooks were dropped. If it is certainly over, bump and release from
         the background thread: right whether it was rolled back or not. Else let it expire."""
+        _open.discard(self)
         if is_over and not self._released and self._guards:
             self._released = True
             _abandoned.put((self.token, dict(self._guards)))

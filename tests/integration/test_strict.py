@@ -21,7 +21,7 @@ from django.db.models.functions import Cast
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core.key import guard_key
-from cachepatterns.exceptions import WriteRefused
+from cachepatterns.exceptions import BackendError, WriteRefused
 from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.transactions import database_id
 from cachepatterns.write.fence import settle
@@ -237,6 +237,34 @@ def test_a_rolled_back_transactions_registration_is_released_without_waiting(goo
     assert writers() == {}
     assert price(pk) == 0
     assert outcome_of(lambda: price(pk)) == "hit"
+
+
+def test_a_refused_write_within_a_transaction_leaves_nothing_registered(
+    goods, settings, monkeypatch
+):
+    """Django keeps the error with the connection, and it keeps the frames it has passed."""
+    settings.CACHEPATTERNS = {
+        **settings.CACHEPATTERNS,
+        "FENCE_SECONDS": 3600,
+        "ON_REDIS_ERROR": "refuse",
+    }
+    _, _, items = goods
+    store = current_store()
+    register = store.fence
+
+    def away(*args, **kwargs):
+        raise BackendError("away")
+
+    with pytest.raises(WriteRefused), transaction.atomic():  # noqa: PT012
+        Item.objects.filter(pk=items[0].pk).update(price=9)
+        monkeypatch.setattr(store, "fence", away)
+        Item.objects.filter(pk=items[1].pk).update(price=9)
+    monkeypatch.setattr(store, "fence", register)
+    assert isinstance(connection.rollback_exc, WriteRefused)
+    settle()
+    assert writers() == {}
+    assert price(items[0].pk) == 0
+    assert outcome_of(lambda: price(items[0].pk)) == "hit"
 
 
 def test_the_registration_of_a_transaction_whose_connection_died_expires(goods, quick):

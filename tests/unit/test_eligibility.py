@@ -12,7 +12,7 @@ from cachepatterns.core.tier import NEVER
 from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.options import DEFAULT, ReadOptions
 from cachepatterns.registry import site
-from cachepatterns.transactions import PendingWrites, mark_customised
+from cachepatterns.transactions import CommitHook, PendingWrites, mark_customised
 from tests.app.models import Item
 
 
@@ -58,7 +58,7 @@ HOOK = (set(), print, True)
 
 
 def written():
-    return [(set(), PendingWrites(lambda events, fence: None, None), True)]
+    return [(set(), CommitHook(PendingWrites(lambda events, fence: None, None)), True)]
 
 
 @pytest.mark.parametrize("vendor", ["postgresql", "sqlite", "mysql"])
