@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.signals import request_started
 from django.db import connections
 from django.db.backends.signals import connection_created
 from django.db.models.signals import class_prepared, pre_migrate
@@ -21,7 +22,7 @@ class CachePatternsConfig(AppConfig):
         from cachepatterns import adoption, checks, observe, receivers, sqlwatch
         from cachepatterns.registry import site
         from cachepatterns.stats.recorder import recorder
-        from cachepatterns.write import outbox
+        from cachepatterns.write import embedded, outbox
 
         checks.connect()
         observe.subscribe(recorder)
@@ -29,6 +30,9 @@ class CachePatternsConfig(AppConfig):
         for connection in connections.all(initialized_only=True):
             if connection.connection is not None:
                 sqlwatch.install(connection=connection)
+        request_started.connect(
+            embedded.ensure_running, dispatch_uid="cachepatterns.embedded_relay"
+        )
         pre_migrate.connect(outbox.expect_migration, sender=self)
         autodiscover_modules("caching")
         receivers.connect()

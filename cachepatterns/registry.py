@@ -44,6 +44,7 @@ class Registry:
         self._tables: dict[str, ModelType] | None = None
         self._tracked: dict[str, ModelType] | None = None
         self._sources: dict[ModelType, frozenset[ModelType]] = {}
+        self._databases: frozenset[str] | None = None
         self._installed: list[ModelType] = []
         self._listeners: list[Callable[[], None]] = []
         self._lock = threading.RLock()
@@ -76,6 +77,7 @@ class Registry:
             self._tables = None
             self._tracked = None
             self._sources = {}
+            self._databases = None
         for listener in self._listeners:
             listener()
 
@@ -167,7 +169,11 @@ class Registry:
 
     def databases(self) -> frozenset[str]:
         """The aliases of which rows are cached."""
-        return frozenset().union(*(policy.databases for policy in self.policies()))
+        known = self._databases
+        if known is None:
+            known = frozenset().union(*(policy.databases for policy in self.policies()))
+            self._databases = known if apps.models_ready else None
+        return known
 
     def rule_tags(self, policy: ResolvedPolicy, change: Change) -> Iterable[str]:
         """The named tags that the policy's `affects` gives for `change`."""
@@ -187,6 +193,7 @@ class Registry:
                 self._tables = None
                 self._tracked = None
                 self._sources = {}
+                self._databases = None
 
     def _resolve(self, model: ModelType) -> ResolvedPolicy | None:
         said = declaration(model, self._declared.get(model))

@@ -28,10 +28,20 @@ class KeyInfo:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one round trip found. ``is_open`` tells of each guard whether entries under it may
-    be served; ``values`` are those under the keys asked for."""
+    be served; ``values`` are those under the keys asked for; ``leased`` tells whether all
+    leases asked for stand."""
 
     is_open: list[bool]
     values: list[bytes | None]
+    leased: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment by the server's own clock, in seconds, and the server's incarnation then."""
+
+    run: str
+    at: float
 
 
 class Backend(ABC):
@@ -46,8 +56,11 @@ class Backend(ABC):
         """The values under `keys`, in order, read at one instant; one round trip."""
 
     @abstractmethod
-    def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
-        """The values under `keys`, and which of the guards are open; one round trip."""
+    def read(
+        self, guards: Sequence[str], keys: Sequence[str], leases: Sequence[str] = ()
+    ) -> Reading:
+        """The values under `keys`, which of the guards are open, and whether the leases stand;
+        one round trip."""
 
     @abstractmethod
     def mint(
@@ -105,6 +118,19 @@ class Backend(ABC):
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
         """Make missing guards (in quarantine, unless it is declared that there are no
         writers), end quarantines, purge expired registrations and bump what they name."""
+
+    # -- leases -------------------------------------------------------------------------
+
+    @abstractmethod
+    def moment(self) -> Moment:
+        """The server's clock and incarnation."""
+
+    @abstractmethod
+    def lease(self, key: str, since: Moment, seconds: float) -> bool:
+        """Let `key` stand until `seconds` after `since`, or longer if it does already.
+
+        Returns whether it stands: not where that is past, or the server another one.
+        """
 
     # -- keys -----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cachepatterns.backends.base import MARK_SECONDS, Backend, Item, KeyInfo, Reading
+from cachepatterns.backends.base import MARK_SECONDS, Backend, Item, KeyInfo, Moment, Reading
 from cachepatterns.core.guard import EVERYTHING
 
 
@@ -42,13 +42,16 @@ class LocMemBackend(Backend):
         with self._lock:
             return [self._get(key) for key in keys]
 
-    def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
+    def read(
+        self, guards: Sequence[str], keys: Sequence[str], leases: Sequence[str] = ()
+    ) -> Reading:
         with self._lock:
             is_open = [
                 all(named[:1] != [EVERYTHING] for _, named in self._fences_of(guard).values())
                 for guard in guards
             ]
-            return Reading(is_open, [self._get(key) for key in keys])
+            leased = all(self._get(lease) is not None for lease in leases)
+            return Reading(is_open, [self._get(key) for key in keys], leased)
 
     def mint(
         self,
@@ -108,6 +111,18 @@ class LocMemBackend(Backend):
         with self._lock:
             for guard in guards:
                 self._fences_of(guard)
+
+    def moment(self) -> Moment:
+        return Moment("", self._clock())
+
+    def lease(self, key: str, since: Moment, seconds: float) -> bool:
+        with self._lock:
+            until = since.at + seconds
+            if until <= self._clock():
+                return False
+            known = self._values[key][1] if self._get(key) is not None else until
+            self._values[key] = (b"o", max(known, until))
+            return True
 
     def _fences_of(self, guard: str) -> dict[str, tuple[float, list[str]]]:
         """The live registrations; the bumps that expired ones name are performed."""

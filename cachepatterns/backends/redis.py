@@ -15,7 +15,7 @@ from django.core.cache import caches
 from django_redis.exceptions import ConnectionInterrupted
 
 from cachepatterns.backends import scripts
-from cachepatterns.backends.base import MARK_SECONDS, Backend, Item, KeyInfo, Reading
+from cachepatterns.backends.base import MARK_SECONDS, Backend, Item, KeyInfo, Moment, Reading
 from cachepatterns.backends.lines import Lines
 from cachepatterns.core.guard import is_open
 from cachepatterns.exceptions import BackendError
@@ -92,10 +92,17 @@ class RedisBackend(Backend):
         return found
 
     @_translated
-    def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
-        values, run = self.lines.call(lambda run: ("MGET", *guards, *keys))
-        count = len(guards)
-        return Reading([is_open(raw, run) for raw in values[:count]], values[count:])
+    def read(
+        self, guards: Sequence[str], keys: Sequence[str], leases: Sequence[str] = ()
+    ) -> Reading:
+        values, run = self.lines.call(lambda run: ("MGET", *guards, *leases, *keys))
+        guarding, first = len(guards), len(guards) + len(leases)
+        # A lease names its server as an open guard does.
+        return Reading(
+            [is_open(raw, run) for raw in values[:guarding]],
+            values[first:],
+            all(is_open(raw, run) for raw in values[guarding:first]),
+        )
 
     @_translated
     def mint(
@@ -141,6 +148,17 @@ class RedisBackend(Backend):
     @_translated
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
         scripts.TEND.run(self.lines, guards, life, "open" if no_writers else "")
+
+    @_translated
+    def moment(self) -> Moment:
+        (seconds, micros), run = self.lines.call(lambda run: ("TIME",))
+        return Moment(run, int(seconds) + int(micros) / 1e6)
+
+    @_translated
+    def lease(self, key: str, since: Moment, seconds: float) -> bool:
+        until, length = int((since.at + seconds) * 1000), int(seconds * 1000)
+        answer = scripts.LEASE.run(self.lines, [key], seconds, since.run, until, length)
+        return bool(answer == 1)
 
     @_translated
     def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:

@@ -33,4 +33,4 @@ class Script:
             return lines.call(lambda run: ("EVAL", self.text, *more, run, *rest))[0]
 
 
-MINT, FENCE, RELEASE, TEND = map(Script, ("mint", "fence", "release", "tend"))
+MINT, FENCE, RELEASE, TEND, LEASE = map(Script, ("mint", "fence", "release", "tend", "lease"))

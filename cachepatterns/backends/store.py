@@ -77,10 +77,12 @@ class Store:
             raise
         return answer
 
-    def read(self, guards: Sequence[str], keys: Sequence[str]) -> Reading:
+    def read(
+        self, guards: Sequence[str], keys: Sequence[str], leases: Sequence[str] = ()
+    ) -> Reading:
         if self._undelivered:
             self.deliver()
-        return self.call("read", self.backend.read, guards, keys)
+        return self.call("read", self.backend.read, guards, keys, leases)
 
     def mint(
         self, guards: Sequence[str], keys: Sequence[str], stamps: Sequence[bytes], ttl: float

@@ -53,6 +53,15 @@ def replayed_key(prefix: str, database: str) -> str:
     return f"{prefix}:{REPLAYED}:{database}"
 
 
+RELAY_WINDOW = 10
+"""Seconds of a window in which each relay reports itself once or more."""
+
+
+def relays_key(prefix: str, database: str, now: float, windows_ago: int = 0) -> str:
+    """The hash that names the relays of a database which reported in a window of time."""
+    return stats_key(prefix, f"relays:{database}:{int(now // RELAY_WINDOW) - windows_ago}")
+
+
 def coarsest(tag_key: str) -> str:
     """The key of the tag that everything under this one rests on too.
 

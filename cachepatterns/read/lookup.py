@@ -1,6 +1,7 @@
 """The whole read, on one page.
 
 1. One round trip fetches the guards, the entry and the stamps that stand under its tags.
+   With the outbox on, the lease too: without it the database answers.
 2. A guard that is not open means that a writer may be about to commit: the database answers,
    and nothing is stored. Valid (every tag still holds the very stamp the entry carries):
    decode, done.
@@ -42,11 +43,12 @@ from cachepatterns.observe import BurstLog, ErrorEvent, ReadEvent, emit
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
+from cachepatterns.read.lease import NO_LEASE, lease_keys
 from cachepatterns.read.origin import why_not_keep
 
 Load = Callable[[], list[Row]]
 
-TOO_LARGE = "too large"
+TOO_LARGE, WRITER = "too large", "writer registered"
 STAMP_MARGIN = 3600.0
 """Seconds by which a stamp outlives the entries that rest on it."""
 
@@ -91,12 +93,14 @@ def read(question: Question, load: Load) -> list[Row]:
     try:
         store = current_store()
         guards = question.guard_keys()
-        found = store.read(guards, [question.key, *stamp_keys])
+        found = store.read(guards, [question.key, *stamp_keys], lease_keys(question.tags))
         if not all(found.is_open):
             store.tend(
                 [g for g, is_open in zip(guards, found.is_open, strict=True) if not is_open]
             )
-            return _from_database(question, load, started, outcome.MISS, "writer registered")
+            return _from_database(question, load, started, outcome.MISS, WRITER)
+        if not found.leased:
+            return _from_database(question, load, started, outcome.MISS, NO_LEASE)
         payload, *standing = found.values
         rows = served(payload, standing)
         if rows:
@@ -115,7 +119,7 @@ def read(question: Question, load: Load) -> list[Row]:
         misconfigured.log("cachepatterns can not read: %s", error)
         return _from_database(question, load, started, outcome.ERROR, "misconfigured")
     if stamps is None:
-        return _from_database(question, load, started, outcome.MISS, "writer registered")
+        return _from_database(question, load, started, outcome.MISS, WRITER)
     return _load_once(store, question, stamp_keys, stamps, load, started)
 
 

@@ -28,8 +28,10 @@ from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import as_stored, finds_equals_only
 from cachepatterns.read.eligibility import why_not_here
+from cachepatterns.read.lease import NO_LEASE, lease_keys
 from cachepatterns.read.lookup import (
     STAMP_MARGIN,
+    WRITER,
     Question,
     make_entry,
     mint_missing,
@@ -132,7 +134,7 @@ def get_rows(
     rows: list[Row] = []
     try:
         store = current_store()
-        missing, standing = _fetch(store, questions, rows)
+        missing, standing, closed = _fetch(store, questions, rows)
         stamps = None if standing is None else _mint(store, missing, standing)
     except (BackendError, ConfigurationError) as error:
         if isinstance(error, ConfigurationError):
@@ -150,7 +152,7 @@ def get_rows(
             _count(policy, outcome.NEGATIVE, seconds, answered - hits)
         if missing:
             asked = [wanted[q.key.rsplit(":", 1)[1]] for q in missing]
-            unfit = "writer registered" if stamps is None else why_not_keep(connections[using])
+            unfit = why_not_keep(connections[using]) if stamps is not None else closed or WRITER
             before = time.perf_counter()
             found = plan.load(asked)
             took = time.perf_counter() - before
@@ -166,18 +168,20 @@ def get_rows(
 
 def _fetch(
     store: Store, questions: Sequence[Question], rows: list[Row]
-) -> tuple[Sequence[Question], list[list[bytes | None]] | None]:
+) -> tuple[Sequence[Question], list[list[bytes | None]] | None, str]:
     """Adds the rows that are cached to `rows`; returns the other questions and the stamps
-    that stand under their tags, `None` where a registered writer forbids storing."""
+    that stand under their tags, or `None` and why nothing may be stored."""
     keys: dict[str, int] = {}
     for question in questions:
         for key in (question.key, *question.stamp_keys()):
             keys.setdefault(key, len(keys))
     guards = questions[0].guard_keys()
-    answer = store.read(guards, list(keys))
+    answer = store.read(guards, list(keys), lease_keys(questions[0].tags))
     if not all(answer.is_open):
         store.tend(guards)
-        return questions, None
+        return questions, None, WRITER
+    if not answer.leased:
+        return questions, None, NO_LEASE
     values = answer.values
     missing, standing = [], []
     deciding = decides_a_write()
@@ -189,7 +193,7 @@ def _fetch(
             standing.append(stamps)
         else:
             rows += found
-    return missing, standing
+    return missing, standing, ""
 
 
 def _mint(

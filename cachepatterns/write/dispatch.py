@@ -102,13 +102,14 @@ def record(
     strict = any(map(is_strict, event.labels))
     if pending.fence is None and (strict or records):
         pending.fence = Fence()
-    if records:
-        pending.fence.leaves_mark = True
-        # Who commits by hand may never come back to bump: let the relays do it at once.
-        token = "" if in_manual_mode(connection) else pending.fence.token
-        outbox.write(connection, event, token, pending)
     if strict:
         pending.fence.add(event.tags)
+    if records:
+        pending.fence.leaves_mark = True
+        # Where Redis is away, or the user commits by hand, no bump of ours may follow: the
+        # relays are woken at the COMMIT.
+        alone = pending.fence.is_missed or in_manual_mode(connection)
+        outbox.write(connection, event, "" if alone else pending.fence.token, pending)
 
 
 def _record_committed(
@@ -145,7 +146,11 @@ def deliver(events: Iterable[InvalidationEvent], fence: Fence | None = None) -> 
     except ConfigurationError as error:
         log.log("cachepatterns can not invalidate: %s", error)
         return
-    seconds = time.perf_counter() - started
+    tell(events, time.perf_counter() - started, delivered)
+
+
+def tell(events: Iterable[InvalidationEvent], seconds: float, delivered: bool) -> None:
+    """Tell everybody who listens what was bumped."""
     for event in events:
         emit(replace(event, seconds=seconds, delivered=delivered))
         for receiver, answer in invalidated.send_robust(

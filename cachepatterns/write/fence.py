@@ -46,6 +46,8 @@ class Fence:
         self._guards: dict[str, list[str]] = {}
         self._lock = threading.Lock()
         self._released = False
+        self.is_missed = False
+        """Whether Redis was not reached, and the write proceeds all the same."""
         self.leaves_mark = False
         """Whether events in the outbox carry the token: the release then spares the relays
         the bump."""
@@ -119,6 +121,7 @@ class Fence:
                     f"The cache can not be told of this write ({error}), and ON_REDIS_ERROR "
                     'is "refuse".'
                 ) from error
+            self.is_missed = True
         _renew_from_now_on(self)
 
 

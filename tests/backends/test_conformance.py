@@ -3,12 +3,14 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cachepatterns.backends.base import Backend
+from cachepatterns.backends.redis import RedisBackend
 
 MINUTE = 60.0
 
@@ -329,3 +331,40 @@ def test_a_release_leaves_a_mark_where_it_is_asked_to(backend):
     assert backend.get_many(["t", "done"]) == [None, b"1"]
     (info,) = backend.inspect(["done"])
     assert info.ttl is not None
+
+
+def test_a_lease_stands_from_the_moment_it_was_asked_for(backend):
+    put(backend, k=b"1")
+    reading = backend.read([], ["k"], ["lease"])
+    assert (reading.leased, reading.values) == (False, [b"1"])
+    assert backend.lease("lease", backend.moment(), MINUTE)
+    assert backend.read([], ["k"], ["lease"]).leased
+    assert backend.read([], ["k"], ["lease"]).values == [b"1"]
+    assert not backend.read([], [], ["lease", "other"]).leased
+    assert backend.read([], ["k"]).leased
+
+
+def test_a_lease_runs_out_and_one_that_comes_too_late_is_none(backend):
+    since = backend.moment()
+    assert backend.lease("lease", since, 0.05)
+    assert eventually(lambda: not backend.read([], [], ["lease"]).leased)
+    assert not backend.lease("lease", since, 0.05)
+    assert not backend.read([], [], ["lease"]).leased
+
+
+def test_a_shorter_lease_does_not_shorten_a_longer_one(backend):
+    since = backend.moment()
+    assert backend.lease("lease", since, MINUTE)
+    assert backend.lease("lease", since, MINUTE / 2)
+    (info,) = backend.inspect(["lease"])
+    assert info.ttl > MINUTE / 2
+
+
+def test_a_lease_given_by_another_incarnation_is_none(empty_cache):
+    backend = RedisBackend("default")
+    since = backend.moment()
+    assert not backend.lease("lease", replace(since, run="another"), MINUTE)
+    put(backend, lease=b"oanother")
+    assert not backend.read([], [], ["lease"]).leased
+    assert backend.lease("lease", since, MINUTE)
+    assert backend.read([], [], ["lease"]).leased

@@ -175,14 +175,6 @@ def test_other_apps_migrations_may_write_before_the_table_is_made(goods, no_tabl
 # -- SQLite ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def on_sqlite(outbox, monkeypatch, django_db_blocker):
-    monkeypatch.setattr(type(site.policy_for(Category).policy), "databases", ("sqlite",))
-    site.forget()
-    yield
-    site.forget()
-
-
 @pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 def test_sqlite_commits_a_statement_and_its_event_together(on_sqlite):
     forget_events("sqlite")
