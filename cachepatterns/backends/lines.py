@@ -87,9 +87,13 @@ def _exchange(connection: Any, words: Callable[[str], Words]) -> tuple[Any, str]
                 "the CACHES alias decodes responses; remove decode_responses from its OPTIONS"
             )
         known = connection._cachepatterns = Incarnation(connection)
+    # Connected before it is asked who is there: else the command itself might be what connects
+    # it, to a server that has been restarted or promoted since, and name the former one.
+    connection.connect()
+    connection.check_health()
     run = known.run or known.ask(connection)
     packed = pack_command(tuple(words(run)))  # type: ignore[arg-type]  # the stub says: of one
-    connection.send_packed_command((packed,))
+    connection.send_packed_command((packed,), check_health=False)
     return connection.read_response(), run
 
 

@@ -8,6 +8,7 @@ import redis
 
 from cachepatterns.backends.lines import Lines
 from cachepatterns.backends.redis import RedisBackend
+from shop.servers import EmbeddedValkey
 
 GUARD, KEY = "test:guard:a@d", "test:row"
 
@@ -36,6 +37,23 @@ def test_a_line_that_was_closed_while_idle_is_opened_again(backend, client):
     client.client_kill_filter(_id=held)
     assert backend.read([GUARD], [KEY]).values == [b"value"]
     assert connection_id(backend) != held
+
+
+def test_a_line_that_is_opened_again_asks_anew_whose_it_is(tmp_path, settings):
+    """The first command already: a guard of before a failover vouches for nothing."""
+    with EmbeddedValkey(tmp_path) as server:
+        settings.CACHES = {
+            **settings.CACHES,
+            "default": {**settings.CACHES["default"], "LOCATION": server.url},
+        }
+        backend = RedisBackend("default")
+        backend.tend([GUARD], life=5.0, no_writers=True)
+        assert backend.read([GUARD], []).is_open == [True]
+        with redis.Redis.from_url(server.url) as direct:
+            direct.replicaof("127.0.0.1", "1")
+            direct.replicaof("NO", "ONE")  # promoted: another incarnation
+            direct.client_kill_filter(_type="normal", skipme=True)
+        assert backend.read([GUARD], []).is_open == [False]
 
 
 def test_what_two_threads_ask_goes_over_two_lines(backend, client):
