@@ -18,6 +18,8 @@ from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.query import CachedQuery, as_cached
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
+from cachepatterns.read.raw import RAW_PATTERN as RAW
+from cachepatterns.read.raw import CachedRawQuery, declared_tags
 from cachepatterns.read.rows import get_row, get_rows, why_no_rows
 from cachepatterns.registry import tiers
 from cachepatterns.write.inserting import tracked_insert
@@ -239,12 +241,24 @@ class CachedQuerySetMixin:
     _insert.alters_data = True  # type: ignore[attr-defined]
     _insert.queryset_only = False  # type: ignore[attr-defined]
 
-    # -- what is not cached, but counted ------------------------------------------------------
+    # -- raw SQL ------------------------------------------------------------------------------
 
-    def raw(self, *args: Any, **kwargs: Any) -> Any:
-        label = self.model._meta.label_lower
-        emit(ReadEvent(label, "raw", outcome.BYPASS, reason="raw()"))
-        return super().raw(*args, **kwargs)  # type: ignore[misc]
+    def raw(self, *args: Any, tags: Iterable[Any] | None = None, **kwargs: Any) -> Any:
+        """As Django's; with `tags`, cached until one of them, or a watched table that the SQL
+        names, is written.
+
+        A tag comes from `cachepatterns.tag`, or is a model whose table the SQL reads. Raises
+        `ValueError` if there is none, or for one whose writes nobody watches.
+        """
+        found = super().raw(*args, **kwargs)  # type: ignore[misc]
+        if tags is None:
+            emit(ReadEvent(self.model._meta.label_lower, RAW, outcome.BYPASS, reason="raw()"))
+            return found
+        options: ReadOptions = getattr(self.query, "cache_options", DEFAULT)
+        named, declared = declared_tags(tags)
+        options = replace(options, tags=tuple(sorted({*options.tags, *named})))
+        found.query = CachedRawQuery(found.query, found.db, self.model, options, declared)
+        return found
 
 
 def _stock_fetch_mode(queryset: Any) -> bool:

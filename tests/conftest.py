@@ -4,6 +4,7 @@ import pytest
 from django.core.cache import caches
 
 from cachepatterns.quarantine import declare_no_writers
+from cachepatterns.registry import site
 from cachepatterns.stats.recorder import recorder
 
 
@@ -18,6 +19,19 @@ def empty_cache() -> None:
     """Begin with nothing cached: flushes this worker's logical database."""
     caches["default"].client.get_client(write=True).flushdb()
     declare_no_writers()
+
+
+@pytest.fixture
+def both_databases(monkeypatch, transactional_db, empty_cache):
+    """The test models cached on SQLite too, with both databases committed and empty."""
+    for policy in site.policies():
+        if policy.label.startswith("app."):
+            monkeypatch.setattr(type(policy.policy), "databases", ("default", "sqlite"))
+    site.forget()
+    declare_no_writers()
+    yield
+    monkeypatch.undo()
+    site.forget()
 
 
 def pytest_sessionfinish() -> None:

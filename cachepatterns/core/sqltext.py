@@ -118,6 +118,16 @@ def _read(sql: str) -> ReadText:
 _read_memo = lru_cache(maxsize=2048)(_read)
 
 
+def names_in(sql: str) -> frozenset[str]:
+    """Every word and quoted name of a text, lower case: whatever it names is among them."""
+    return frozenset(_names(tokens(sql)))
+
+
+def _names(found: list[Token]) -> set[str]:
+    names = {unquote(t.text).lower() for t in found if t.kind == "quoted"}
+    return names | {t.text.lower() for t in found if t.kind == "word"}
+
+
 # -- writing ----------------------------------------------------------------------------
 
 
@@ -254,8 +264,7 @@ def _reading(verb: str, found: list[Token]) -> Statement:
 
 def _whole(found: list[Token], verb: str) -> Statement:
     """A write too involved to tell its target: it may be any name in the text."""
-    names = {unquote(t.text).lower() for t in found if t.kind == "quoted"}
-    names |= {t.text.lower() for t in found if t.kind == "word"}
+    names = _names(found)
     hidden = any(t.kind == "dollar" for t in found) or (
         bool(names & {"call", "do", "execute", "perform"}) and verb == "SEVERAL"
     )

@@ -71,7 +71,12 @@ def named_tags(name: str, *args: object) -> tuple[str, ...]:
 
 
 def standing_tags(tag: str) -> tuple[str, ...]:
-    """The tags an entry carries for a named tag that `tag` has built."""
+    """The tags an entry carries for a named tag that `tag` has built.
+
+    Raises `ValueError` for a text that it has not: nobody would ever invalidate it.
+    """
+    if not isinstance(tag, str) or not tag.startswith("#"):
+        raise ValueError(f"{tag!r} is no tag; make one with cachepatterns.tag(…).")
     family = tag.partition(":")[0]
     return (ALL_NAMED, family) if family == tag else (ALL_NAMED, family, tag)
 

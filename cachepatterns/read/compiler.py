@@ -8,7 +8,6 @@ the database driver returned.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -21,17 +20,16 @@ from cachepatterns.conf import config
 from cachepatterns.core import outcome
 from cachepatterns.core.key import is_keyable, query_digest, query_key
 from cachepatterns.core.sqltext import CLOCK_LITERALS, read_text
-from cachepatterns.core.tier import Tier
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
-from cachepatterns.read.dependencies import Dependencies, dependencies
+from cachepatterns.read.dependencies import dependencies, tier_for
 from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.lookup import Question, read
 from cachepatterns.read.options import DEFAULT, ReadOptions
 from cachepatterns.read.pattern import pattern_of
-from cachepatterns.registry import site, tiers
+from cachepatterns.registry import site
 from cachepatterns.transactions import database_id, source_id
 
 if TYPE_CHECKING:
@@ -130,7 +128,7 @@ class CachedCompilerMixin(_Base):
         if any(not p.is_strict for p in found.policies) and decides_a_write():
             self._bypass(DECIDES, result_type)
             return None
-        tier = _tier(found, options)
+        tier = tier_for(found, options)
         if tier.ttl is None:
             self._bypass("tier never", result_type)
             return None
@@ -158,18 +156,3 @@ class CachedCompilerMixin(_Base):
         label = (model._meta.concrete_model or model)._meta.label_lower
         pattern = pattern_of(self.query, "", result_type)
         emit(ReadEvent(label, pattern, outcome.BYPASS, reason=reason))
-
-
-def _tier(found: Dependencies, options: ReadOptions) -> Tier:
-    """The shortest TTLs of all models in the query, unless the caller said otherwise."""
-    if options.ttl is not None:
-        return Tier(name="", ttl=options.ttl, jitter=0.0)
-    if options.tier is not None:
-        return tiers()[options.tier]
-    known = [policy.tier for policy in found.policies if policy.tier.ttl is not None]
-    shortest = min(known, key=lambda tier: tier.ttl or 0.0, default=_UNDECLARED)
-    return replace(shortest, negative_ttl=min([tier.negative_ttl for tier in known], default=60.0))
-
-
-_UNDECLARED = Tier(name="", ttl=60.0)
-"""For through tables alone, which have no policy of their own."""

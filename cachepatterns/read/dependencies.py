@@ -8,7 +8,7 @@ writes that touch no such row, before or after, cannot change the result.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -19,8 +19,11 @@ from django.db.models.sql.where import AND, WhereNode
 from cachepatterns.conf import config
 from cachepatterns.core import tag
 from cachepatterns.core.sqltext import ReadText
+from cachepatterns.core.tier import Tier
+from cachepatterns.declarations import ModelType
 from cachepatterns.policy import Narrowing, ResolvedPolicy
-from cachepatterns.registry import Registry, table_name
+from cachepatterns.read.options import ReadOptions
+from cachepatterns.registry import Registry, table_name, tiers
 
 MAX_VALUES = 32
 """An ``IN`` list with more values than this depends on any row: more tags than it spares."""
@@ -65,7 +68,7 @@ def dependencies(
         policy = registry.policy_for(model)
         if policy is not None:
             if not policy.tier.caches:
-                return Dependencies(reason=f"{policy.label} is never cached")
+                return Dependencies(reason=never_cached(policy))
             policies.append(policy)
         label = model._meta.label_lower
         tags.append(tag.model_tag(label, database))
@@ -83,6 +86,45 @@ def dependencies(
     if not tags:
         return Dependencies(reason="no table")
     return Dependencies(tuple(dict.fromkeys(tags)), tuple(policies), narrowed_by)
+
+
+def tables_read(
+    names: Iterable[str], declared: Iterable[ModelType], registry: Registry, database: str
+) -> Dependencies:
+    """The tags of raw SQL that holds the words `names`, and reads the tables `declared`."""
+    tracked = registry.tracked()
+    found = {table: tracked[table] for table in {*names, *map(table_name, declared)} & {*tracked}}
+    tags: dict[str, None] = {}
+    policies: list[ResolvedPolicy] = []
+    for _table, model in sorted(found.items()):
+        policy = registry.policy_for(model)
+        if policy is not None:
+            if not policy.tier.caches:
+                return Dependencies(reason=never_cached(policy))
+            policies.append(policy)
+        for read in (model, *registry.depends_on(model)):
+            label = read._meta.label_lower
+            tags |= {tag.model_tag(label, database): None, tag.any_row_tag(label, database): None}
+    return Dependencies(tuple(tags), tuple(policies))
+
+
+def never_cached(policy: ResolvedPolicy) -> str:
+    return f"{policy.label} is never cached"
+
+
+def tier_for(found: Dependencies, options: ReadOptions) -> Tier:
+    """The shortest TTLs of all models in the query, unless the caller said otherwise."""
+    if options.ttl is not None:
+        return Tier(name="", ttl=options.ttl, jitter=0.0)
+    if options.tier is not None:
+        return tiers()[options.tier]
+    known = [policy.tier for policy in found.policies if policy.tier.ttl is not None]
+    shortest = min(known, key=lambda tier: tier.ttl or 0.0, default=_UNDECLARED)
+    return replace(shortest, negative_ttl=min([tier.negative_ttl for tier in known], default=60.0))
+
+
+_UNDECLARED = Tier(name="", ttl=60.0)
+"""For tables that have no policy of their own."""
 
 
 def _filtered_relations(query: Any) -> set[str]:

@@ -293,6 +293,31 @@ questions(
 )
 
 
+def _raw(queryset: Any, sql: str, *params: Any) -> list[Any]:
+    """Raw SQL, with tags where the cache is asked."""
+    tags = {"tags": [queryset.model]} if hasattr(queryset, "cached") else {}
+    return list(queryset.raw(sql, params, using=queryset.db, **tags))
+
+
+# Raw SQL, of which is said what it depends on.
+questions(
+    raw_tagged=lambda r, o: _raw(
+        o(Item), "SELECT * FROM app_item WHERE stock > %s ORDER BY id", world.stock(r)
+    ),
+    raw_deferring=lambda r, o: _raw(
+        o(Item),
+        "SELECT id, name, price + 1 AS more FROM app_item WHERE category_id = %s ORDER BY id",
+        world.category_pk(r),
+    ),
+    raw_joined=lambda r, o: _raw(
+        o(Category),
+        "SELECT c.id, c.name, count(i.id) AS n FROM app_category c LEFT JOIN app_item i "
+        "ON i.category_id = c.id AND i.price > %s GROUP BY c.id, c.name ORDER BY c.id",
+        world.stock(r),
+    ),
+)
+
+
 @question("distinct on", vendors=("postgresql",))
 def distinct_on(rng: random.Random, objects: Objects) -> Any:
     return list(items(rng, objects).order_by("category", "pk").distinct("category"))
