@@ -60,7 +60,7 @@ def watch(
             savepoint_ended(connection)
             raw_transaction_ended(connection)
         return answer
-    if found.kind is Kind.SESSION or found.session:
+    if _changes_session(connection, found):
         mark_customised(connection)
     if found.kind is Kind.SESSION:
         return execute(sql, params, many, context)
@@ -87,6 +87,18 @@ def watch(
             raise  # in autocommit the outcome is not known: the registration expires
         record(connection, event, fence)
         return answer
+
+
+def _changes_session(connection: BaseDatabaseWrapper, found: Statement) -> bool:
+    """Whether later statements on the connection may see something else than others do."""
+    if found.kind is Kind.SESSION or found.session:
+        return True
+    if found.kind is Kind.TRANSACTION:
+        # MySQL and MariaDB keep it for the next transaction, PostgreSQL ignores it there.
+        return connection.vendor == "mysql" and not in_transaction(connection)
+    # A temporary table hides the real one of its name.
+    is_temporary = not {"temp", "temporary"}.isdisjoint(found.names)
+    return found.verb in {"CREATE", "SEVERAL"} and is_temporary and _concerns_us(found)
 
 
 def _event(connection: BaseDatabaseWrapper, found: Statement | None) -> InvalidationEvent | None:

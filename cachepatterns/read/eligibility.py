@@ -47,7 +47,7 @@ def why_not_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPo
 def _is_private(name: str) -> bool:
     """Whether SQLite keeps the database for this process alone: others have theirs by the
     same name."""
-    return name in ("", ":memory:") or "mode=memory" in name
+    return name == ":memory:" or "mode=memory" in name
 
 
 def why_not_in_transaction(connection: BaseDatabaseWrapper) -> str:
@@ -83,18 +83,22 @@ def _reads_committed(connection: BaseDatabaseWrapper) -> bool:
     """Whether each statement of a transaction sees what was committed before it."""
     conn: Any = connection
     if connection.vendor == "postgresql":
-        return _postgres_default(connection.connection) in {"read committed", "read uncommitted"}
+        return _postgres_level(connection.connection) in {"read committed", "read uncommitted"}
     if connection.vendor == "mysql":
         return getattr(conn, "isolation_level", None) == "read committed"
     return False
 
 
-def _postgres_default(driver: Any) -> str:
-    """The isolation that the server gives this connection's transactions, asked once.
+def _postgres_level(driver: Any) -> str:
+    """The isolation of this connection's transactions.
 
-    Django's option, the role and the server's configuration all have a say in it. What
-    single transactions ask for (``SET TRANSACTION``) the execute wrapper sees.
+    Django's option and the driver's attribute say so outright; else it is up to the role, the
+    database and the server's configuration, and asked once. What single transactions ask for
+    (``SET TRANSACTION``) the execute wrapper sees.
     """
+    told = getattr(getattr(driver, "isolation_level", None), "name", None)
+    if told is not None:
+        return str(told).replace("_", " ").lower()
     known: str | None = _defaults.get(driver)
     if known is None:
         with driver.cursor() as cursor:

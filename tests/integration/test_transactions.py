@@ -148,18 +148,6 @@ def test_a_connection_that_dies_in_a_transaction_leaves_no_state_behind(goods):
     assert price(pk) == 8
 
 
-def test_a_repeatable_read_snapshot_publishes_and_reads_nothing(goods):
-    pk = goods[2][0].pk
-    price(pk)
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        with seen() as found:
-            price(pk)
-        assert found.outcomes == ["bypass"]
-    assert outcome_of(lambda: price(pk)) == "hit"
-
-
 def test_manual_transactions_bypass_and_never_leave_an_old_value(goods):
     pk = goods[2][0].pk
     price(pk)

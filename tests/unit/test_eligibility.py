@@ -12,6 +12,7 @@ from cachepatterns.core.tier import NEVER
 from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.options import DEFAULT, ReadOptions
 from cachepatterns.registry import site
+from cachepatterns.sqlwatch import watch
 from cachepatterns.transactions import CommitHook, PendingWrites, mark_customised
 from tests.app.models import Item
 
@@ -71,6 +72,7 @@ def test_nothing_speaks_against_an_autocommit_read(vendor):
     [
         (lambda: connection("oracle"), "unsupported database"),
         (lambda: connection("sqlite", ":memory:"), "private database"),
+        (lambda: connection("sqlite", "file:x?mode=memory&cache=shared"), "private database"),
         (lambda: connection(autocommit=False), "manual transaction"),
         (lambda: atomic(), ""),
         (lambda: atomic(driver=Driver("read uncommitted")), ""),
@@ -120,6 +122,24 @@ def test_a_session_that_sees_other_things_keeps_to_its_database_until_it_is_repl
     assert reason(found) == "session state"
     found.connection = Driver()
     assert reason(found) == ""
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "session state"),
+        ("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "session state"),
+        ("SET @@transaction_isolation = 'serializable'", "session state"),
+        ("SET innodb_lock_wait_timeout = 1", "session state"),
+        ("SET foreign_key_checks = 0", ""),
+    ],
+)
+def test_what_mariadb_keeps_for_the_next_transaction(statement, expected):
+    found = connection("mysql", isolation_level="read committed")
+    watch(lambda *args: None, statement, None, False, {"connection": found})
+    assert reason(found) == expected
+    found.in_atomic_block = True
+    assert reason(found) == expected
 
 
 @pytest.mark.parametrize(
