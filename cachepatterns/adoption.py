@@ -20,12 +20,7 @@ from django.db.models.manager import BaseManager
 from django.db.models.options import Options, make_immutable_fields_list
 
 from cachepatterns.observe import BurstLog
-from cachepatterns.queryset import (
-    CachedQuerySet,
-    CachedQuerySetMixin,
-    cached_class,
-    read_through,
-)
+from cachepatterns.queryset import CachedQuerySetMixin, cached_class, read_through
 from cachepatterns.registry import site
 
 ModelType = type[models.Model]
@@ -130,18 +125,22 @@ def _queryset_class(manager_class: Any) -> type:
     return found
 
 
+_classes: dict[type, type] = {}
+
+
 def adopted_class(original: type[BaseManager[Any]]) -> type[BaseManager[Any]]:
-    """The caching subclass of a manager class, made once."""
+    """The caching subclass of a manager class, made once and called as that is."""
     if original not in _classes:
         members = {
             "__module__": original.__module__,
+            "__qualname__": original.__qualname__,
             "__doc__": original.__doc__,
             "_queryset_class": cached_class(_queryset_class(original)),
             "_adopted_from": original,
         }
         metaclass: Any = type(original)
-        bases = (AdoptedManagerMixin, original)
-        _classes[original] = metaclass(f"Cached{original.__name__}", bases, members)
+        ours = CountsWithoutJoin if original is models.Manager else AdoptedManagerMixin
+        _classes[original] = metaclass(original.__name__, (ours, original), members)
     return _classes[original]
 
 
@@ -187,29 +186,23 @@ class AdoptedManagerMixin:
         return "_adopted_from" in vars(type(self))
 
 
-class AdoptedManager(AdoptedManagerMixin, models.Manager[Any]):
-    """The caching `Manager`. Django leaves a join out of the ``count()`` and ``exists()`` of a
-    many-to-many relation where the manager is exactly that; here it still is left out."""
-
-    _queryset_class = CachedQuerySet
-    _adopted_from = models.Manager
+class CountsWithoutJoin(AdoptedManagerMixin):
+    """Django leaves a join out of the ``count()`` and ``exists()`` of a many-to-many relation
+    where the manager is exactly a `Manager`; where it was, it is left out still."""
 
     def count(self) -> int:
         rows = self._through_rows()
-        return super().count() if rows is None else rows.count()
+        return super().count() if rows is None else rows.count()  # type: ignore[misc]
 
     def exists(self) -> bool:
         rows = self._through_rows()
-        return super().exists() if rows is None else rows.exists()
+        return super().exists() if rows is None else rows.exists()  # type: ignore[misc]
 
     def _through_rows(self) -> Any:
         manager: Any = self
         if hasattr(manager, "through") and manager.get_prefetch_cache() is None:
             return manager.constrained_target
         return None
-
-
-_classes: dict[type, type] = {models.Manager: AdoptedManager}
 
 
 def _like(manager: Any, cls: Any) -> Any:

@@ -34,17 +34,17 @@ class CachedQuerySetMixin:
 
     model: type[models.Model]
     query: Any
+    _query: Any
     _result_cache: Any
     _is_stock: bool = True
     """Whether rows may be had without asking the QuerySet class that ours is derived from."""
     _for_write: bool
 
-    def __init__(
-        self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None
-    ) -> None:
-        if query is None and model is not None:
-            query = CachedQuery(model)
-        super().__init__(model, query, using, hints)  # type: ignore[call-arg]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        query = self._query
+        if type(query) is Query and not any(a is query for a in (*args, *kwargs.values())):
+            query.__class__ = CachedQuery  # the one it has made for itself a moment ago
 
     # -- options ------------------------------------------------------------------------
 
@@ -312,7 +312,7 @@ def _converted(queryset: Any) -> Any:
     return clone
 
 
-_classes: dict[type, type] = {QuerySet: CachedQuerySet}
+_classes: dict[type, type] = {}
 
 _OWN_WORDS = ("cached", "uncached")
 """What we add to a QuerySet class, unless it has something of that name already."""
@@ -321,20 +321,20 @@ _ROW_BY_ROW = ("get", "in_bulk", "filter", "_filter_or_exclude", "_chain", "_clo
 
 
 def cached_class(base: type) -> type:
-    """The caching subclass of a QuerySet class, made once."""
+    """The caching subclass of a QuerySet class, made once and called as that is."""
     if issubclass(base, CachedQuerySetMixin):
         return base
     if base not in _classes:
         members = {name: getattr(base, name) for name in _OWN_WORDS if hasattr(base, name)}
         members |= {
             "__module__": base.__module__,
+            "__qualname__": base.__qualname__,
             "__reduce__": _reduce,
             "_cached_from": base,
             "_is_stock": all(getattr(base, n) is getattr(QuerySet, n) for n in _ROW_BY_ROW),
         }
         metaclass: Any = type(base)
-        name, bases = f"Cached{base.__name__}", (CachedQuerySetMixin, base)
-        _classes[base] = metaclass(name, bases, members)
+        _classes[base] = metaclass(base.__name__, (CachedQuerySetMixin, base), members)
     return _classes[base]
 
 

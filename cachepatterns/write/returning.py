@@ -170,8 +170,7 @@ class TrackedUpdateMixin(_Base):
         tags = row_tags(policy, database_id(self.connection), pairs)
         if policy.has_rules:
             tags |= rule_tags(policy, self._changes(policy, fields, pairs))
-        pk = policy.model._meta.pk.attname
-        alone = str(pairs[0][1][pk]) if len(pairs) == 1 else None
+        alone = str(_pk_of(policy, pairs[0][1])) if len(pairs) == 1 else None
         self._record(policy, tags, alone, fence)
 
     def _changes(
@@ -193,7 +192,7 @@ class TrackedUpdateMixin(_Base):
         return [
             Change(
                 model=policy.model,
-                pk=after[meta.pk.attname],
+                pk=_pk_of(policy, after),
                 before=converted(before),
                 after=converted(after),
                 using=self.using,
@@ -224,5 +223,10 @@ def _told_fields(policy: ResolvedPolicy) -> list[Any]:
     meta = policy.model._meta
     if policy.has_rules:
         return list(meta.local_concrete_fields)
-    fields = [narrowing.field for narrowing in policy.narrowing]
-    return fields if meta.pk in fields else [meta.pk, *fields]
+    return list(dict.fromkeys([*meta.pk_fields, *(n.field for n in policy.narrowing)]))
+
+
+def _pk_of(policy: ResolvedPolicy, values: Mapping[str, Any]) -> Any:
+    """The primary key: a tuple where it is composite."""
+    found = tuple(values[field.attname] for field in policy.model._meta.pk_fields)
+    return found[0] if len(found) == 1 else found

@@ -9,9 +9,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import django
 import psycopg
@@ -74,38 +74,70 @@ def _make_collations(url: str) -> None:
         connection.execute("CREATE COLLATION \"sv-x-icu\" (provider = libc, locale = 'C')")
 
 
+class _Worker:
+    """One process of a run; stopped when its `with` block is left."""
+
+    def __init__(
+        self,
+        mode: str,
+        number: int,
+        modules: Sequence[str],
+        folder: Path,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._told = Path(environ["SUITE_FOLDER"]) / f"{mode}-{number}.json"
+        self._log = self._told.with_suffix(".log").open("w+")
+        more = {
+            "SUITE_MODE": mode,
+            "SUITE_SHARD": str(number),
+            "SUITE_RESULT": str(self._told),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.django_suite.worker", *modules],
+            cwd=folder,
+            env={**environ, **more},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def result(self) -> dict[str, Any]:
+        """Wait for the end; what `runner` has written down."""
+        self._process.wait()
+        if not self._told.exists():
+            self._log.seek(0)
+            sys.exit(f"A run did not end:\n{self._log.read()[-5000:]}")
+        found: dict[str, Any] = json.loads(self._told.read_text())
+        return found
+
+
 def _run(
     mode: str, folder: Path, modules: Sequence[str], environ: Mapping[str, str], jobs: int
 ) -> dict[str, Any]:
     """The outcomes of all tests of `modules`, shared out to so many processes."""
     print(f"=== {mode}: {len(modules)} modules", flush=True)
-    started, running = time.monotonic(), []
-    for number, share in enumerate(filter(None, (modules[i::jobs] for i in range(jobs)))):
-        result = Path(environ["SUITE_FOLDER"]) / f"{mode}-{number}.json"
-        log = result.with_suffix(".log").open("w")
-        more = {
-            "SUITE_MODE": mode,
-            "SUITE_SHARD": str(number + 1),
-            "SUITE_RESULT": str(result),
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}",
-        }
-        command = [sys.executable, "-m", "tests.django_suite.worker", *share]
-        process = subprocess.Popen(
-            command, cwd=folder, env={**environ, **more}, stdout=log, stderr=subprocess.STDOUT
-        )
-        running.append((process, result, log))
+    started = time.monotonic()
     found: dict[str, Any] = {"run": 0, "skipped": 0, "failed": {}, "reads": Counter()}
-    for process, result, log in running:
-        process.wait()
-        log.close()
-        text = Path(log.name).read_text()
-        if not result.exists():
-            sys.exit(f"The run did not end:\n{text[-5000:]}")
-        told = json.loads(result.read_text())
-        found["run"] += told["run"]
-        found["skipped"] += told["skipped"]
-        found["failed"] |= told["failed"]
-        found["reads"].update(told["reads"])
+    with ExitStack() as running:
+        shares = filter(None, (modules[number::jobs] for number in range(jobs)))
+        workers = [
+            running.enter_context(_Worker(mode, number, share, folder, environ))
+            for number, share in enumerate(shares, 1)
+        ]
+        for worker in workers:
+            told = worker.result()
+            found["run"] += told["run"]
+            found["skipped"] += told["skipped"]
+            found["failed"] |= told["failed"]
+            found["reads"].update(told["reads"])
     seconds = time.monotonic() - started
     print(
         f"{found['run']} tests, {found['skipped']} skipped, {len(found['failed'])} failed "

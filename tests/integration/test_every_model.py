@@ -32,6 +32,7 @@ from tests.others.models import (
     Pocket,
     Remark,
     Reprint,
+    Seat,
     Shelf,
     Summary,
     Tag,
@@ -133,6 +134,27 @@ def test_children_and_parents_see_each_others_writes(everything):
     assert queries(lambda: [Reprint.sold.get(), Book.sold.get()])[1] == 0
 
 
+def test_rows_with_composite_keys(everything):
+    author = Author.objects.create(name="a")
+    seat = Seat.objects.create(row=1, number=2)
+
+    def told():
+        return Seat.objects.get(pk=(1, 2)).reader, [s.pk for s in author.seats.all()]
+
+    assert told() == (None, [])
+    seat.reader = author
+    seat.save()
+    assert told() == (author, [(1, 2)])
+    assert queries(lambda: author.seats.count()) == (1, 1)
+    assert queries(lambda: author.seats.count()) == (1, 0)
+    Seat.objects.filter(pk=(1, 2)).update(reader=None)
+    assert told() == (None, [])
+    Seat.objects.bulk_update([seat], ["reader"])
+    assert told() == (author, [(1, 2)])
+    seat.delete()
+    assert list(Seat.objects.all()) == []
+
+
 def test_managers_are_still_what_they_were(everything):
     assert isinstance(Book.sold, InPrint)
     assert isinstance(Book.shelf, Shelf)
@@ -224,6 +246,10 @@ def test_words_of_their_own_are_not_taken_away(everything):
     for _ in range(2):
         assert Loud.objects.get(pk=key).was_loud
     assert queries(lambda: Loud.objects.get(pk=key))[1] == 0
+    assert [row.pk for row in Loud.odd.all()] == [key]
+    assert queries(lambda: Loud.odd.filter(pk=key).count()) == (1, 1)
+    assert queries(lambda: Loud.odd.filter(pk=key).count()) == (1, 0)
+    assert repr(Loud.odd.all()).startswith("<OddQuerySet [")
     assert queries(lambda: list(cached(Loud.objects.all(), ttl=5)))[1] == 1
 
 

@@ -86,9 +86,18 @@ class Atlas(Owned):
 
 class Remark(models.Model):
     text = models.CharField(max_length=50)
-    content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
+    content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE, related_name="+")
     object_id = models.BigIntegerField()
     about = GenericForeignKey()
+
+
+class Seat(models.Model):
+    """Has a composite primary key."""
+
+    pk = models.CompositePrimaryKey("row", "number")
+    row = models.IntegerField()
+    number = models.IntegerField()
+    reader = models.ForeignKey(Author, null=True, on_delete=models.SET_NULL, related_name="seats")
 
 
 class LoudQuerySet(models.QuerySet):
@@ -103,10 +112,19 @@ class LoudQuerySet(models.QuerySet):
         return found
 
 
+class OddQuerySet(models.QuerySet):
+    """Its arguments are its own."""
+
+    def __init__(self, volume=None, model=None, query=None, using=None, hints=None):
+        super().__init__(model=model, query=query, using=using, hints=hints)
+        self.volume = volume
+
+
 class Loud(models.Model):
     name = models.CharField(max_length=50)
 
     objects = LoudQuerySet.as_manager()
+    odd = OddQuerySet.as_manager()
 
 
 class Visit(AbstractBaseSession):
