@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from hashlib import blake2b
 from typing import Any
 from weakref import WeakSet
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.observe import InvalidationEvent
@@ -226,6 +227,15 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
     if connection.vendor == "sqlite" and not name.startswith("file:"):
         name = os.path.realpath(name)
     return _database_id(connection.vendor, name)
+
+
+def aliases_by_database(aliases: Iterable[str]) -> dict[str, str]:
+    """The databases behind `aliases` by their `database_id`, each with one alias of it."""
+    found: dict[str, str] = {}
+    for alias in sorted(aliases):
+        if alias in connections:
+            found.setdefault(database_id(connections[alias]), alias)
+    return found
 
 
 def source_id(connection: BaseDatabaseWrapper) -> str:

@@ -13,6 +13,7 @@ from cachepatterns.admin.charts import latency_chart, outcomes_chart, rate_chart
 from cachepatterns.admin.links import object_link
 from cachepatterns.stats.buckets import DEFAULT_PERIOD, PERIODS, Period
 from cachepatterns.stats.invalidations import Invalidation
+from cachepatterns.stats.outboxes import Outbox
 from cachepatterns.stats.report import ModelReport, Report
 from cachepatterns.stats.verdicts import Level, level_of
 from cachepatterns.templatetags.cachepatterns_numbers import (
@@ -84,6 +85,11 @@ def _state(found: Report) -> str:
         return _("Redis does not answer. The site reads the database; nothing stale is served.")
     if found.state == "disabled":
         return _("The cache is switched off (ENABLED). Every read goes to the database.")
+    if found.state == "unleased":
+        return _(
+            "No relay delivers the outbox, so every read goes to the database. Start "
+            "manage.py relay_invalidations."
+        )
     if found.state == "degraded":
         return _("The cache works, with errors in the last minutes.")
     if found.state == "idle":
@@ -123,7 +129,23 @@ def _cards(found: Report) -> list[dict[str, str]]:
             server.maxmemory_policy,
             "investigate" if server.evictions_per_minute else "",
         ),
+        *(_outbox_card(outbox, alone=len(found.outboxes) == 1) for outbox in found.outboxes),
     ]
+
+
+def _outbox_card(outbox: Outbox, *, alone: bool) -> dict[str, str]:
+    """How many events wait, for how long, and who looks after them."""
+    relays = ngettext("%(n)d relay", "%(n)d relays", outbox.relays) % {"n": outbox.relays}
+    notes = [relays, _("lease stands") if outbox.leased else _("no lease")]
+    if outbox.oldest_seconds is not None:
+        notes.insert(0, _("for %(age)s") % {"age": duration(outbox.oldest_seconds)})
+    title = _("Outbox") if alone else _("Outbox of %(alias)s") % {"alias": outbox.alias}
+    return _card(
+        title,
+        _("%(n)s waiting") % {"n": "–" if outbox.backlog is None else amount(outbox.backlog)},
+        " · ".join(notes),
+        "" if outbox.leased else "hurting",
+    )
 
 
 def _card(title: str, value: str, note: str = "", level: str = "") -> dict[str, str]:

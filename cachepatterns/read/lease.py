@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db import connections
-
 from cachepatterns.conf import config
 from cachepatterns.core.guard import guard_of
 from cachepatterns.core.key import lease_key
 from cachepatterns.registry import site
-from cachepatterns.transactions import database_id
+from cachepatterns.transactions import aliases_by_database
 
 NO_LEASE = "no lease"
 
@@ -29,7 +27,5 @@ def lease_keys(tags: Iterable[str]) -> list[str]:
     databases = {guard.partition("@")[2] for guard in guards if not guard.startswith("#")}
     if any(guard.startswith("#") for guard in guards):
         # A named tag may be bumped by the rules of any model, in any database.
-        databases |= {
-            database_id(connections[alias]) for alias in site.databases() if alias in connections
-        }
+        databases |= set(aliases_by_database(site.databases()))
     return [lease_key(found.PREFIX, database) for database in sorted(databases)]

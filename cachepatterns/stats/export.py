@@ -21,6 +21,16 @@ def as_data(report: Report, models: Iterable[ModelReport] | None = None) -> dict
         "reads_per_second": report.reads_per_second,
         "dropped_flushes": report.dropped_flushes,
         "errors": dict(report.errors),
+        "outboxes": [
+            {
+                "database": outbox.alias,
+                "backlog": outbox.backlog,
+                "oldest_seconds": outbox.oldest_seconds,
+                "relays": outbox.relays,
+                "leased": outbox.leased,
+            }
+            for outbox in report.outboxes
+        ],
         "totals": numbers_data(report.totals),
         "models": [
             {

@@ -21,6 +21,7 @@ from cachepatterns.stats import fields
 from cachepatterns.stats.buckets import DEFAULT_PERIOD, MINUTES, Period
 from cachepatterns.stats.invalidations import Invalidation
 from cachepatterns.stats.numbers import Numbers
+from cachepatterns.stats.outboxes import Outbox, outboxes
 from cachepatterns.stats.reading import Reading, Server, read
 from cachepatterns.stats.summing import Amount, amounts, numbers
 from cachepatterns.stats.verdicts import Verdict, judge
@@ -65,7 +66,8 @@ class Report:
     """The whole fleet over one period.
 
     ``state``: ``ok``, ``degraded`` (errors in the last minutes, or bumps owed),
-    ``down`` (Redis does not answer), ``disabled``, or ``idle`` (no reads yet).
+    ``unleased`` (no relay vouches for an outbox, so what rests on it is not served), ``down``
+    (Redis does not answer), ``disabled``, or ``idle`` (no reads yet).
     """
 
     state: str
@@ -82,6 +84,7 @@ class Report:
     invalidations: tuple[Invalidation, ...]
     server: Server
     trouble: str = ""
+    outboxes: tuple[Outbox, ...] = ()
 
     def model(self, label: str) -> ModelReport | None:
         return next((model for model in self.models if model.label == label), None)
@@ -119,8 +122,10 @@ def report(period: Period = DEFAULT_PERIOD, *, at: float | None = None) -> Repor
     )
     errors = _words(everything, fields.ERRORS)
     young = _words((amount for bucket in minutes for amount in bucket), fields.ERRORS)
+    found_outboxes = outboxes()
+    unleased = not all(outbox.leased for outbox in found_outboxes)
     return Report(
-        state=_state(trouble, totals, bool(young)),
+        state=_state(trouble, totals, bool(young), unleased),
         at=now,
         period=period,
         processes=len(set().union(*got.alive)),
@@ -133,6 +138,7 @@ def report(period: Period = DEFAULT_PERIOD, *, at: float | None = None) -> Repor
         dropped_flushes=sum(a.amount for a in everything if a.kind == fields.DROPPED),
         invalidations=tuple(got.recent),
         server=got.server,
+        outboxes=found_outboxes,
         trouble=trouble,
     )
 
@@ -187,11 +193,13 @@ def _models(found: Sequence[Sequence[Amount]], starts: Sequence[int]) -> tuple[M
     return tuple(sorted(models, key=lambda model: (-model.numbers.reads, model.label)))
 
 
-def _state(trouble: str, totals: Numbers, has_young_errors: bool) -> str:
+def _state(trouble: str, totals: Numbers, has_young_errors: bool, unleased: bool) -> str:
     if not config().ENABLED:
         return "disabled"
     if trouble:
         return "down"
+    if unleased:
+        return "unleased"
     if has_young_errors or current_store().undelivered:
         return "degraded"
     return "ok" if totals.reads else "idle"

@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import threading
 
-from django.db import connections
-
 from cachepatterns.conf import config
 from cachepatterns.registry import site
-from cachepatterns.transactions import database_id
+from cachepatterns.transactions import aliases_by_database
 from cachepatterns.write.relay import Relay
 
 THREAD = "thread"
@@ -29,7 +27,7 @@ def ensure_running(**kwargs: object) -> None:
     if _relays and all(thread.is_alive() for _, thread in _relays.values()):
         return
     with _lock:
-        for alias in outboxes():
+        for alias in aliases_by_database(site.databases()).values():
             known = _relays.get(alias)
             if known is None or not known[1].is_alive():
                 relay = Relay(alias)
@@ -48,15 +46,6 @@ def stop() -> None:
         relay.stop()
     for _, thread in running:
         thread.join()
-
-
-def outboxes() -> list[str]:
-    """The aliases whose databases are cached, one of each database."""
-    found: dict[str, str] = {}
-    for alias in sorted(site.databases()):
-        if alias in connections:
-            found.setdefault(database_id(connections[alias]), alias)
-    return list(found.values())
 
 
 def _after_fork() -> None:

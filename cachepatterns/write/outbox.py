@@ -20,7 +20,7 @@ from cachepatterns.exceptions import OutboxMissing
 from cachepatterns.models import InvalidationEvent as Row
 from cachepatterns.observe import BurstLog, InvalidationEvent
 from cachepatterns.registry import site
-from cachepatterns.transactions import PendingWrites, database_id, is_undone
+from cachepatterns.transactions import PendingWrites, aliases_by_database, database_id, is_undone
 
 log = BurstLog()
 
@@ -35,8 +35,7 @@ def is_on(connection: BaseDatabaseWrapper) -> bool:
     cached = site.databases()
     if connection.alias in cached:
         return True
-    known = {database_id(connections[alias]) for alias in cached if alias in connections}
-    return database_id(connection) in known
+    return database_id(connection) in aliases_by_database(cached)
 
 
 @contextmanager

@@ -91,6 +91,12 @@ class Command(BaseCommand):
         )
         for what, times in found.errors.items():
             self.stdout.write(f"errors: {what} × {times}")
+        for outbox in found.outboxes:
+            waiting = "?" if outbox.backlog is None else amount(outbox.backlog)
+            lease = "the lease stands" if outbox.leased else "NO LEASE: nothing is served"
+            self.stdout.write(
+                f"outbox of {outbox.alias}: {waiting} waiting, relays: {outbox.relays}, {lease}"
+            )
         head = ["model", "tier", "reads", "hit rate", "bypass", "p95 hit", "p95 load",
                 "invalidations", "writes/read", "verdict"]  # fmt: skip
         rows = [_row(model) for model in models]
