@@ -7,7 +7,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 
 from cachepatterns.checks.words import did_you_mean
 from cachepatterns.conf import KEYS, Config, user_settings
@@ -23,6 +23,7 @@ POSITIVE = (
     "OUTBOX_RETENTION_SECONDS",
     "LEASE_SECONDS",
 )
+WORDS = {"ON_REDIS_ERROR": ("database", "refuse"), "RELAY": ("", "thread")}
 TIER_OPTIONS = ("ttl", "jitter", "negative_ttl")
 POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
 
@@ -38,7 +39,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
                 id="cachepatterns.E001",
             )
         ]
-    return [*_keys(found), *_numbers(found), *_tiers(), *_models()]
+    return [*_keys(found), *_numbers(found), *_words(found), *_tiers(), *_models()]
 
 
 def _keys(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -66,6 +67,23 @@ def _numbers(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
             f'CACHEPATTERNS["JITTER"] is {jitter!r}, not a share from 0 up to (not including) 1.',
             hint="0.1 shortens TTLs by up to a tenth.",
             id="cachepatterns.E013",
+        )
+
+
+def _words(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    for name, known in WORDS.items():
+        value = found.get(name, getattr(Config(), name))
+        if value not in known:
+            yield Error(
+                f'CACHEPATTERNS["{name}"] is {value!r}, not one of {", ".join(map(repr, known))}.',
+                hint=did_you_mean(str(value), known),
+                id="cachepatterns.E018",
+            )
+    if found.get("RELAY") and not found.get("OUTBOX"):
+        yield Warning(
+            'CACHEPATTERNS["RELAY"] is set, but OUTBOX is not: there is nothing to relay.',
+            hint='Set CACHEPATTERNS["OUTBOX"] = True.',
+            id="cachepatterns.W018",
         )
 
 

@@ -129,6 +129,20 @@ def registered():
         site.unregister(model)
 
 
+@pytest.mark.parametrize("wrong", [{"RELAY": "thraed"}, {"ON_REDIS_ERROR": "raise"}])
+def test_e018_a_word_that_is_none_of_the_known_ones(configure, wrong):
+    configure(OUTBOX=True, **wrong)
+    (message,) = found("E018")
+    assert repr(next(iter(wrong.values()))) in message.msg
+
+
+def test_w018_a_relay_without_an_outbox(configure):
+    configure(RELAY="thread")
+    assert len(found("W018")) == 1
+    configure(RELAY="thread", OUTBOX=True)
+    assert found("W018") == []
+
+
 @isolate_apps("tests.app")
 def test_w001_a_base_manager_that_is_not_ours(registered):
     class Thing(models.Model):  # noqa: DJ008
