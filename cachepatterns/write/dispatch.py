@@ -80,6 +80,11 @@ def statement_fence(
     except REFUSALS:
         fence.release(())
         raise
+    except BaseException:
+        # The error keeps the frames that it has passed, and they the fence: who keeps the
+        # error must not keep the model's readers away.
+        fence.abandon(is_over=False)
+        raise
     fence.release(())
 
 

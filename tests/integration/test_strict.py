@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import DateTimeField, Value
 from django.db.models.functions import Cast
 
@@ -447,6 +447,35 @@ def test_an_interrupt_in_a_statement_leaves_the_guard_closed_until_it_expires(go
     assert price(pk) == 9
     eventually(lambda: outcome_of(lambda: price(pk)) == "hit")
     assert price(pk) == 9
+
+
+@pytest.mark.parametrize("write", [save, raw_sql], ids=["save", "raw SQL"])
+def test_who_keeps_the_error_of_a_lost_connection_keeps_no_readers_away(
+    goods, quick, write, monkeypatch
+):
+    """An error keeps the frames that it has passed, and a driver's keeps even itself."""
+    registered, renewed, backend = [], [], current_store().backend
+    original = backend.fence
+
+    def fence(token, *args, renew=False, **kwargs):
+        (renewed if renew else registered).append(token)
+        original(token, *args, renew=renew, **kwargs)
+
+    with connection.copy().cursor() as cursor:
+        session = connection.connection.info.backend_pid
+        cursor.execute("SELECT pg_terminate_backend(%s)", [session])
+        cursor.db.close()
+    monkeypatch.setattr(backend, "fence", fence)
+    with pytest.raises(OperationalError) as kept:
+        write(goods[2][0])
+    connection.close()
+    renewed.clear()
+    with transaction.atomic():
+        save(goods[2][1])
+        lost, living = registered
+        eventually(lambda: renewed.count(living) > 3)
+    assert renewed.count(lost) < 2  # one may have been under way
+    assert kept.value.__traceback__ is not None
 
 
 @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
