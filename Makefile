@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 # Touched last, so that an interrupted installation is begun again.
 READY := $(VENV)/.ready
 
-.PHONY: help demo check-demo test django-suite lint format types contracts clean venv
+.PHONY: help demo check-demo test faults django-suite lint format types contracts clean venv
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -40,6 +40,9 @@ test: $(READY)  ## run all tests on real servers of their own
 
 django-suite: $(READY)  ## Django's own ORM tests with everything cached (many minutes)
 	$(BIN)/python -m tests.django_suite $(ARGS)
+
+faults: $(READY)  ## hundreds of kills, cuts, restarts and failovers: about ten minutes
+	CACHEPATTERNS_FAULTS=nightly $(BIN)/python -m pytest -n0 -s tests/faults $(ARGS)
 
 lint: $(READY)  ## ruff
 	$(BIN)/ruff check .
