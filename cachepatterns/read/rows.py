@@ -78,12 +78,21 @@ class RowPlan:
         return [from_db(self.using, self.attnames, list(row)) for row in converted]
 
 
+_FETCH_ONE = getattr(models, "FETCH_ONE", None)
+"""The default of Django's fetch modes, which there are since 6.1."""
+
+
 def _from_db(model: type[models.Model]) -> Callable[..., models.Model]:
-    """`Model.from_db` as Django calls it: since 6.1 with the fetch mode, its default here."""
-    fetch_one = getattr(models, "FETCH_ONE", None)
+    """`Model.from_db` as Django calls it: since 6.1 with the fetch mode."""
+    return partial(model.from_db, fetch_mode=_FETCH_ONE) if _FETCH_ONE else model.from_db
+
+
+def _has_outdated_from_db(model: type[models.Model]) -> bool:
+    """Whether its `from_db` takes no fetch mode, of which Django is to warn."""
+    if _FETCH_ONE is None:
+        return False
     from_db = model.from_db
-    takes = func_supports_parameter(from_db, "fetch_mode") or func_accepts_kwargs(from_db)
-    return partial(from_db, fetch_mode=fetch_one) if fetch_one and takes else from_db
+    return not (func_supports_parameter(from_db, "fetch_mode") or func_accepts_kwargs(from_db))
 
 
 def why_no_rows(model: type[models.Model], using: str) -> tuple[ResolvedPolicy | None, str]:
@@ -96,7 +105,7 @@ def why_no_rows(model: type[models.Model], using: str) -> tuple[ResolvedPolicy |
     plain = _is_plain(policy.model) and not policy.depends_on
     if policy.pk is None or owner is not policy.model or not plain:
         return policy, "no row cache"
-    if not finds_equals_only(policy.pk, connections[using]):
+    if not finds_equals_only(policy.pk, connections[using]) or _has_outdated_from_db(model):
         return policy, "no row cache"
     return policy, why_not_here(connections[using], using, policy)
 
