@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.core.signals import request_started
 from django.db import connections
 from django.db.backends.signals import connection_created
-from django.db.models.signals import class_prepared, pre_migrate
+from django.db.models.signals import class_prepared, post_migrate, pre_migrate
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
@@ -19,7 +19,7 @@ class CachePatternsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from cachepatterns import adoption, checks, observe, receivers, sqlwatch
+        from cachepatterns import adoption, checks, observe, receivers, sqlwatch, triggers
         from cachepatterns.registry import site
         from cachepatterns.stats.recorder import recorder
         from cachepatterns.write import embedded, outbox
@@ -34,6 +34,7 @@ class CachePatternsConfig(AppConfig):
             embedded.ensure_running, dispatch_uid="cachepatterns.embedded_relay"
         )
         pre_migrate.connect(outbox.expect_migration, sender=self)
+        post_migrate.connect(triggers.keep_up, sender=self)
         autodiscover_modules("caching")
         receivers.connect()
         adoption.adopt_all()

@@ -56,6 +56,9 @@ class Config:
     RELAY: str = ""
     """``"thread"``: each web process relays in a thread of its own, for small sites that do
     without ``manage.py relay_invalidations``."""
+    TRIGGERS: bool = False
+    """Whether `cache_triggers install` was run: then statements that Django accounts for say so
+    in a comment, which spares the triggers an event and readers a second bump."""
     MAX_VALUE_BYTES: int = 1_000_000
     """Larger results are not stored, and counted as ``too large``."""
     FLIGHT_TIMEOUT: float = 5.0

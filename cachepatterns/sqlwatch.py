@@ -15,6 +15,8 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from cachepatterns.conf import config
+from cachepatterns.core.marker import marker
 from cachepatterns.core.sqltext import Kind, Statement, statement
 from cachepatterns.core.tag import ALL_NAMED
 from cachepatterns.observe import BurstLog, InvalidationEvent
@@ -70,14 +72,14 @@ def watch(
     if found.kind is Kind.TRANSACTION or not _concerns_us(found):
         return execute(sql, params, many, context)
     if is_announced(connection, found.verb, found.target):
-        return execute(sql, params, many, context)
+        return execute(_marked(sql, connection, found), params, many, context)
     event = _event(connection, None if found.kind is Kind.UNKNOWN else found)
     if event is None:
         return execute(sql, params, many, context)
     may_begin = _may_run_in_transaction(connection, found, sql)
     with statement_fence(connection, _closing(event), may_begin=may_begin) as fence:
         try:
-            answer = execute(sql, params, many, context)
+            answer = execute(_marked(sql, connection, found), params, many, context)
         except REFUSALS:
             record(connection, event, fence)  # what a batch had written before it failed
             raise
@@ -99,6 +101,15 @@ def _changes_session(connection: BaseDatabaseWrapper, found: Statement) -> bool:
     # A temporary table hides the real one of its name.
     is_temporary = not {"temp", "temporary"}.isdisjoint(found.names)
     return found.verb in {"CREATE", "SEVERAL"} and is_temporary and _concerns_us(found)
+
+
+def _marked(sql: Any, connection: BaseDatabaseWrapper, found: Statement) -> Any:
+    """The statement, saying to our triggers on its one table that it is accounted for."""
+    if found.target is None or not isinstance(sql, str) or not config().TRIGGERS:
+        return sql
+    info = getattr(connection.connection, "info", None)  # psycopg's
+    pid = getattr(info, "backend_pid", 0)
+    return sql + marker(pid, found.target) if pid else sql
 
 
 def _event(connection: BaseDatabaseWrapper, found: Statement | None) -> InvalidationEvent | None:
