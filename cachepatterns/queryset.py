@@ -183,7 +183,7 @@ class CachedQuerySetMixin:
         # `get_or_create`, `update_or_create` and `delete` look before they write: what they
         # act on is the database's word alone.
         if self._result_cache is None and self._for_write:
-            with uncached(DECIDES):
+            with uncached("select_for_update" if self.query.select_for_update else DECIDES):
                 super()._fetch_all()  # type: ignore[misc]
         else:
             super()._fetch_all()  # type: ignore[misc]

@@ -115,6 +115,4 @@ def why_not_this(query: Any, options: ReadOptions) -> str:
         return "select_for_update"
     if query.explain_info is not None:
         return "explain"
-    if query.subquery:
-        return "subquery"
     return ""

@@ -148,7 +148,6 @@ def test_what_mariadb_keeps_for_the_next_transaction(statement, expected):
         (lambda query: None, ""),
         (lambda query: setattr(query, "select_for_update", True), "select_for_update"),
         (lambda query: setattr(query, "explain_info", object()), "explain"),
-        (lambda query: setattr(query, "subquery", True), "subquery"),
     ],
 )
 def test_the_query_itself_may_be_no_question_for_a_cache(change, expected):
