@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-Label = str
+Label = Any
+"""What a step is called: printed, and else only kept."""
+
 S = TypeVar("S")
 
 

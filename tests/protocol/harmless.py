@@ -39,12 +39,12 @@ HARMLESS = (
         doomed_store="mint anew",
     ),
     mutation(
-        "stamps that all stood at the lookup are held without MINT",
-        "the lookup is one instant too, and a fence would have deleted them",
+        "stamps that all stood at the lookup are minted all the same",
+        "MINT adopts what stands; the lookup is one instant too, and saves the script",
         TRANSACTION,
         AUTOCOMMIT,
         faults="crash flush unknown",
-        held_by_lookup=True,
+        held_by_lookup=False,
     ),
     mutation(
         "a renewal that arrives after the release",

@@ -50,9 +50,9 @@ def _settled(p: Protocol, redis: Redis, run: int, past: Past) -> str:
     for _ in range(3):
         for _ in range(p.life):
             redis = scripts.after_a_tick(p, redis)
-        for query in QUERIES:
-            if p.doomed_tidy or not scripts.blocked(p, redis.guard, run):
-                redis, _ = scripts.mint(p, redis, run, query, stamps=False)
+        for _ in QUERIES:
+            if p.doomed_tends or not scripts.blocked(p, redis.guard, run):
+                redis = scripts.tend(p, redis, run)
     if stale := _told(p, redis, run, past):
         return f"time passes, everybody looks: {stale}, for good"
     for query, contents in zip(QUERIES, past, strict=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.protocol import readers, scripts, writers
+from tests.protocol.moves import Move, Point
 from tests.protocol.setting import Setting
 from tests.protocol.state import (
     EMPTY,
@@ -26,7 +27,7 @@ from tests.protocol.state import (
     without,
 )
 
-Step = tuple[str, State]
+Step = tuple[Move, State]
 
 COLD = Redis(None, (NO_STAMP,) * 3, (None,) * 3)
 WARM = Redis(Guard(0, 0, ()), (1, 1, 1), (None, Entry(0, (1, 1)), Entry(EMPTY, (1, 1))))
@@ -35,44 +36,55 @@ WARM = Redis(Guard(0, 0, ()), (1, 1, 1), (None, Entry(0, (1, 1)), Entry(EMPTY, (
 def starts(k: Setting) -> Iterator[Step]:
     actors = tuple(Writer("new", kind) for kind in k.kinds)
     for name, redis in (("warm", WARM), ("cold", COLD)):
-        label = f"{name}: the row is in list a with v0"
-        yield label, State(writers.ROWS[:1], -1, 0, redis, (), actors, (IDLE, IDLE))
+        move = Move("", Point.START, 0, f"{name}: the row is in list a with v0")
+        yield move, State(writers.ROWS[:1], -1, 0, redis, (), actors, (IDLE, IDLE))
 
 
 def steps(k: Setting, state: State) -> Iterator[Step]:
-    for number, writer in enumerate(state.writers):
-        for label, after in writers.steps(k, state, number):
-            yield f"writer {number + 1} ({writer.kind}): {label}", rename(after)
+    for number in range(len(state.writers)):
+        for move, after in writers.steps(k, state, number):
+            yield move, rename(after)
     for number in (0, 1):
         if number == 1 and state.readers[0] == state.readers[1]:
             continue  # what the first may do
-        for label, after in readers.steps(k, state, number):
-            yield f"reader {number + 1}: {label}", rename(after)
-    for label, after in _surroundings(k, state):
-        yield label, rename(after)
+        for move, after in readers.steps(k, state, number):
+            yield move, rename(after)
+    for move, after in _surroundings(k, state):
+        yield move, rename(after)
 
 
 def _surroundings(k: Setting, s: State) -> Iterator[Step]:
-    yield "time passes", _tick(k, s)
+    yield _befalls(Point.TIME, "time passes"), _tick(k, s)
     redis = s.redis
     if "evict" in k.faults:
         if redis.guard:
-            yield "the guard is evicted", _evicted(k, s, redis._replace(guard=None))
+            move = _befalls(Point.EVICT_GUARD, "the guard is evicted")
+            yield move, _evicted(k, s, redis._replace(guard=None))
         for tag, stamp in enumerate(redis.stamps):
             if stamp:
-                label = f"the stamp of tag {NAMES[tag]} is evicted"
-                yield label, _evicted(k, s, without(redis, (tag,)))
+                text = f"the stamp of tag {NAMES[tag]} is evicted"
+                yield (
+                    _befalls(Point.EVICT_STAMP, text, tag),
+                    _evicted(k, s, without(redis, (tag,))),
+                )
         for query in QUERIES:
             if redis.entries[query]:
                 entries = list(redis.entries)
                 entries[query] = None
-                label = f"the entry of list {NAMES[query]} is evicted"
-                yield label, _evicted(k, s, redis._replace(entries=tuple(entries)))
+                move = _befalls(
+                    Point.EVICT_ENTRY, f"the entry of list {NAMES[query]} is evicted", query
+                )
+                yield move, _evicted(k, s, redis._replace(entries=tuple(entries)))
     if "flush" in k.faults and redis != COLD:
-        yield "FLUSHALL", _evicted(k, s, COLD)
+        yield _befalls(Point.FLUSH, "FLUSHALL"), _evicted(k, s, COLD)
     if "failover" in k.faults:
         for lost, survived in enumerate((redis, *s.unreplicated)):
-            yield f"failover, {lost} commands lost", _failed_over(k, s, survived)
+            move = _befalls(Point.FAILOVER, f"failover, {lost} commands lost", lost)
+            yield move, _failed_over(k, s, survived)
+
+
+def _befalls(point: Point, text: str, on: int = 0) -> Move:
+    return Move("", point, on, text)
 
 
 def _evicted(k: Setting, s: State, redis: Redis) -> State:

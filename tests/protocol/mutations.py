@@ -27,7 +27,7 @@ def mutation(
     *kinds: str,
     faults: str = "",
     lookups: bool = True,
-    **switches: bool | str,
+    **switches: bool | int | str,
 ) -> Mutation:
     kinds = kinds or (TRANSACTION, TRANSACTION)
     setting = Setting(Protocol(**switches), kinds, frozenset(faults.split()), lookups=lookups)
@@ -117,6 +117,7 @@ CAUGHT = (
         "minting puts back what the lookup saw",
         "a deleted stamp stands again, and with it what carries it",
         mint="restore",
+        held_by_lookup=False,
     ),
     mutation(
         "release at the end of a savepoint",
@@ -143,6 +144,7 @@ CAUGHT = (
     mutation(
         "one deadline for the whole guard",
         "a dead writer's deadline ends the fence of a living one",
+        life=2,
         purge_takes="all",
     ),
     mutation(
@@ -153,6 +155,7 @@ CAUGHT = (
     mutation(
         "a transaction stores what it reads after its own write",
         "nobody has committed that",
+        faults="evict",
         publishes_own=True,
     ),
 )
@@ -161,7 +164,7 @@ FLAWS = (
     mutation(
         "who meets a fence runs no script",
         "nobody creates the guard, nobody purges an ALL fence: no hit ever again",
-        doomed_tidy=False,
+        doomed_tends=False,
     ),
     mutation(
         "quarantine keeps the model's stamp, guard evicted",
@@ -173,7 +176,7 @@ FLAWS = (
     ),
     mutation(
         "quarantine keeps the model's stamp, failover, autocommit",
-        "the release is lost, and the fence that it ended is discarded without its bump",
+        "the guard that comes back knows no FENCE ALL, the RELEASE is lost next: nobody bumps",
         AUTOCOMMIT,
         AUTOCOMMIT,
         faults="failover",
@@ -213,3 +216,5 @@ LIMITS = (
         statements_in_time=False,
     ),
 )
+
+BROKEN = (*CAUGHT, *FLAWS, *LIMITS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.protocol import scripts
+from tests.protocol.moves import READERS, Move, Point
 from tests.protocol.setting import Setting
 from tests.protocol.state import (
     DEAD,
@@ -24,7 +25,7 @@ from tests.protocol.state import (
 )
 from tests.protocol.writers import command, put
 
-Step = tuple[str, State]
+Step = tuple[Move, State]
 
 
 def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
@@ -33,14 +34,19 @@ def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
         for query in QUERIES:
             yield from _looks_up(k, s, me, query)
     elif r.at == "idle":
-        yield from _tidies(k, s, me)
+        yield from _tends(k, s, me)
         for query in QUERIES:
-            yield from _mints(k, s, me, Reader("missed", query, len(s.history) - 1), "minted")
+            missed = Reader("missed", query, len(s.history) - 1)
+            yield from _mints(k, s, me, missed, "minted")
+            if held := _stands(k, s, query):
+                move = _by(me, Point.LOOKUP, query, f"holds what stands for list {NAMES[query]}")
+                yield move, put(s, me, missed._replace(at="minted", held=held))
     elif r.at == "stamps valid":  # only when the guard is read last
         if scripts.blocked(k.protocol, s.redis.guard, s.run):
-            yield "guard: fenced", put(s, me, IDLE)
+            yield _by(me, Point.GUARD, r.query, "guard: fenced"), put(s, me, IDLE)
         else:
-            yield f"guard: free. Returns {shown(r.value)}", _returns(s, me, r, r.value)
+            move = _by(me, Point.GUARD, r.query, f"guard: free. Returns {shown(r.value)}")
+            yield move, _returns(s, me, r, r.value)
     elif r.at == "missed":
         if k.protocol.stamps_before_query:
             yield from _mints(k, s, me, r, then="minted")
@@ -49,19 +55,19 @@ def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
     elif r.at == "minted":
         yield _queries(s, me, r, then="loaded")
         yield from _shares(s, me, r, "loaded")
-    elif r.at == "tidies":
-        yield from _tidies(k, s, me)
+    elif r.at == "tends":
+        yield from _tends(k, s, me)
     elif r.at == "loaded":
         redis = scripts.store(s.redis, r.query, r.value, r.held)
-        label = f"SET list {NAMES[r.query]} = {shown(r.value)}"
-        yield label, put(command(k, s, redis), me, IDLE)
+        move = _by(me, Point.SET, r.query, f"SET list {NAMES[r.query]} = {shown(r.value)}")
+        yield move, put(command(k, s, redis), me, IDLE)
     elif r.at == "refused":
         yield _queries(s, me, r, then="unstamped")
         if k.protocol.doomed_share:
             yield from _shares(s, me, r, "unstamped")
     elif r.at == "unstamped":
         if k.protocol.doomed_share:
-            yield "returns", put(s, me, IDLE)
+            yield _by(me, Point.RETURN, r.query, "returns"), put(s, me, IDLE)
         else:
             yield from _mints(k, s, me, r, then="loaded")
 
@@ -70,34 +76,50 @@ def _looks_up(k: Setting, s: State, me: int, query: int) -> Iterator[Step]:
     p = k.protocol
     entry, doomed = scripts.lookup(p, s.redis, s.run, query)
     r = Reader("missed", query, len(s.history) - 1)
-    label = f"looks up list {NAMES[query]}: {'fenced' if doomed else 'a miss'}"
+
+    def looks(what: str) -> Move:
+        return _by(me, Point.LOOKUP, query, f"looks up list {NAMES[query]}: {what}")
+
     if p.lookup == "guard last" and (read := scripts.valid(s.redis, query)):
-        label = f"looks up list {NAMES[query]}: the stamps are valid"
-        yield label, put(s, me, r._replace(at="stamps valid", value=read.value))
+        valid = r._replace(at="stamps valid", value=read.value)
+        yield looks("the stamps are valid"), put(s, me, valid)
     elif entry is not None:
         return  # a hit changes nothing, and whether it is right is asked in every state
     elif doomed and _refused_reads_matter(k):
-        yield label, put(s, me, r._replace(at="refused"))
+        yield looks("fenced"), put(s, me, r._replace(at="refused"))
     elif doomed and p.doomed_store == "never":
         # What it reads itself changes nothing and is right by construction. What it leaves in
         # Redis is the same whatever it had asked for.
-        after = Reader("tidies") if p.doomed_tidy else IDLE
-        yield f"{label}. It reads the database, stores nothing", put(s, me, after)
+        after = Reader("tends") if p.doomed_tends else IDLE
+        yield looks("fenced. It reads the database, stores nothing"), put(s, me, after)
+    elif held := _stands(k, s, query):
+        after = r._replace(at="minted", held=held)
+        yield looks("a miss, all stamps stand"), put(s, me, after)
     else:
         seen = (s.redis.stamps[MODEL], s.redis.stamps[query])
-        if p.held_by_lookup and NO_STAMP not in seen:
-            yield f"{label}, all stamps stand", put(s, me, r._replace(at="minted", held=seen))
-            return
-        yield label, put(s, me, r._replace(held=seen if p.mint == "restore" else DEAD))
+        after = r._replace(held=seen if p.mint == "restore" else DEAD)
+        yield looks("fenced" if doomed else "a miss"), put(s, me, after)
+
+
+def _stands(k: Setting, s: State, query: int) -> tuple[int, int] | None:
+    """The stamps of a lookup that found all of them: held as they are, without a script."""
+    stamps = (s.redis.stamps[MODEL], s.redis.stamps[query])
+    if not k.protocol.held_by_lookup or NO_STAMP in stamps:
+        return None
+    return None if scripts.blocked(k.protocol, s.redis.guard, s.run) else stamps
+
+
+def _by(me: int, point: Point, query: int, text: str) -> Move:
+    return Move(READERS[me], point, query, text)
 
 
 def _refused_reads_matter(k: Setting) -> bool:
     return k.protocol.doomed_share or k.protocol.doomed_store == "late"
 
 
-def _tidies(k: Setting, s: State, me: int) -> Iterator[Step]:
-    redis, _ = scripts.mint(k.protocol, s.redis, s.run, MODEL, stamps=False)
-    yield "MINT without asking for stamps", put(command(k, s, redis), me, IDLE)
+def _tends(k: Setting, s: State, me: int) -> Iterator[Step]:
+    redis = scripts.tend(k.protocol, s.redis, s.run)
+    yield _by(me, Point.TEND, MODEL, "TEND"), put(command(k, s, redis), me, IDLE)
 
 
 def _mints(k: Setting, s: State, me: int, r: Reader, then: str) -> Iterator[Step]:
@@ -106,25 +128,29 @@ def _mints(k: Setting, s: State, me: int, r: Reader, then: str) -> Iterator[Step
     if held:
         since = r.since if then == "minted" else 0
         after = r._replace(at=then, held=held, since=since)
-        yield f"MINT model, {NAMES[r.query]}", put(s, me, after)
+        text = f"MINT model, {NAMES[r.query]}"
     elif r.at == "missed" and _refused_reads_matter(k):
-        yield "MINT: refused", put(s, me, r._replace(at="refused", held=DEAD))
+        after = r._replace(at="refused", held=DEAD)
+        text = "MINT: refused"
     else:
-        yield "MINT: refused. It reads the database, stores nothing", put(s, me, IDLE)
+        after = IDLE
+        text = "MINT: refused. It reads the database, stores nothing"
+    yield _by(me, Point.MINT, r.query, text), put(s, me, after)
 
 
 def _queries(s: State, me: int, r: Reader, then: str) -> Step:
     value = s.content(r.query)
-    label = f"reads list {NAMES[r.query]} from the database: {shown(value)}"
-    return label, put(s, me, r._replace(at=then, value=value, since=0))
+    text = f"reads list {NAMES[r.query]} from the database: {shown(value)}"
+    after = put(s, me, r._replace(at=then, value=value, since=0))
+    return _by(me, Point.QUERY, r.query, text), after
 
 
 def _shares(s: State, me: int, r: Reader, at: str) -> Iterator[Step]:
     """Takes the result of a load that is under way for the same key and the same stamps."""
     other = s.readers[1 - me]
     if (other.at, other.query, other.held) == (at, r.query, r.held):
-        label = f"shares the load of reader {2 - me}: {shown(other.value)}"
-        yield label, _returns(s, me, r, other.value)
+        text = f"shares the load of reader {2 - me}: {shown(other.value)}"
+        yield _by(me, Point.SHARE, r.query, text), _returns(s, me, r, other.value)
 
 
 def _returns(s: State, me: int, r: Reader, value: int) -> State:

@@ -9,6 +9,7 @@ from tests.protocol.state import (
     MODEL,
     NEW,
     NO_STAMP,
+    OVER,
     Entry,
     Fence,
     Guard,
@@ -38,46 +39,23 @@ def valid(redis: Redis, query: int) -> Entry | None:
     return entry if entry and NO_STAMP not in stands and entry.held == stands else None
 
 
-def mint(
-    p: Protocol,
-    redis: Redis,
-    run: int,
-    query: int,
-    new: int = NEW,
-    seen: tuple[int, int] = DEAD,
-    stamps: bool = True,
-) -> tuple[Redis, tuple[int, int] | None]:
-    """The stamps to hold while loading, or `None`: read the database, store nothing.
+def touched(p: Protocol, redis: Redis, run: int) -> Redis:
+    """What every script does to a guard before it does anything else (`guard.lua`).
 
-    A reader whose lookup met a fence stores nothing in any case, but runs the script too, without
-    asking for stamps: only scripts create the guard and purge.
-    """
-    guarded = with_guard(p, redis, run)
-    if guarded is not redis or guarded.guard.quarantine > 0:
-        return guarded, None
-    redis = _purged(p, redis)
-    if not stamps:
-        return redis, None
-    if any(f.tags == ALL or MODEL in f.tags or query in f.tags for f in redis.guard.fences):
-        return redis, None
-    standing = list(redis.stamps)
-    for tag, before in zip((MODEL, query), seen, strict=True):
-        if p.mint == "overwrite" or standing[tag] == NO_STAMP:
-            standing[tag] = before if p.mint == "restore" and before else new
-    return redis._replace(stamps=tuple(standing)), (standing[MODEL], standing[query])
-
-
-def with_guard(p: Protocol, redis: Redis, run: int) -> Redis:
-    """A guard that is missing or another incarnation's is replaced by a quarantine.
-
-    With it go fences that nobody will ever purge, so what they would have bumped is bumped now:
-    every entry rests on the model's stamp.
+    A guard that is missing or another incarnation's is put in quarantine. What was registered
+    in one that was lost nobody will ever purge, so what it would have bumped is bumped now:
+    every entry rests on the model's stamp. A quarantine that has run out ends. Who purges an
+    expired registration performs the bump that it names.
     """
     guard = redis.guard
-    if guard is not None and (p.incarnation == "unchecked" or guard.run == run):
-        return redis
-    redis = redis._replace(guard=Guard(run, p.life if p.quarantine else 0, ()))
-    return without(redis, (MODEL,)) if p.quarantine_bumps_model else redis
+    if guard is None or (p.incarnation != "unchecked" and guard.run != run):
+        kept = guard.fences if guard else ()
+        redis = redis._replace(guard=Guard(run, p.life + 1 if p.quarantine else 0, kept))
+        if p.quarantine_bumps_model:
+            redis = without(redis, (MODEL,))
+    elif guard.quarantine == OVER:
+        redis = redis._replace(guard=guard._replace(quarantine=0))
+    return _purged(p, redis)
 
 
 def _purged(p: Protocol, redis: Redis) -> Redis:
@@ -86,39 +64,65 @@ def _purged(p: Protocol, redis: Redis) -> Redis:
         return redis
     for fence in expired:
         if p.purge_bumps:
-            redis = without(redis, (MODEL,) if fence.tags == ALL else fence.tags)
+            redis = without(redis, _named(fence.tags))
     kept = tuple(fence for fence in redis.guard.fences if fence.left > 0)
     return _with_fences(redis, () if p.purge_takes == "all" else kept)
 
 
-def fence(p: Protocol, redis: Redis, run: int, token: int, tags: tuple[int, ...]) -> Redis:
-    """Register first, then delete the stamps: from here on nobody mints under these tags."""
+def mint(
+    p: Protocol, redis: Redis, run: int, query: int, new: int = NEW, seen: tuple[int, int] = DEAD
+) -> tuple[Redis, tuple[int, int] | None]:
+    """The stamps to hold while loading, or `None`: read the database, store nothing."""
+    redis = touched(p, redis, run)
+    guard = redis.guard
+    if guard.quarantine > 0:
+        return redis, None
+    if any(f.tags == ALL or MODEL in f.tags or query in f.tags for f in guard.fences):
+        return redis, None
+    standing = list(redis.stamps)
+    for tag, before in zip((MODEL, query), seen, strict=True):
+        if p.mint == "overwrite" or standing[tag] == NO_STAMP:
+            standing[tag] = before if p.mint == "restore" and before else new
+    return redis._replace(stamps=tuple(standing)), (standing[MODEL], standing[query])
+
+
+def tend(p: Protocol, redis: Redis, run: int) -> Redis:
+    """Run by a reader whose lookup met a fence: only scripts create guards, and purge."""
+    return touched(p, redis, run)
+
+
+def fence(
+    p: Protocol, redis: Redis, run: int, token: int, tags: tuple[int, ...], *, again: bool = False
+) -> Redis:
+    """Register, and delete the stamps: from here on nobody mints under these tags.
+
+    A writer that can not tell its tags yet deletes none. A registration that was lost is put
+    back when it is renewed, and what was minted meanwhile dies.
+    """
     if not p.fences:
         return redis
-    redis = with_guard(p, redis, run)
+    redis = touched(p, redis, run)
     others = tuple(f for f in redis.guard.fences if f.token != token)
+    lost = again and others == redis.guard.fences
     redis = _with_fences(redis, (*others, Fence(token, p.life, tags)))
-    return without(redis, tags) if p.fence_bumps else redis
-
-
-def renew(p: Protocol, redis: Redis, run: int, token: int, tags: tuple[int, ...]) -> Redis:
-    """A later deadline; a lost token is registered again, and what was minted meanwhile dies."""
-    if not (redis.guard and any(f.token == token for f in redis.guard.fences)):
-        return fence(p, redis, run, token, tags)
-    return _with_fences(
-        redis,
-        tuple(f._replace(left=p.life) if f.token == token else f for f in redis.guard.fences),
-    )
+    if not p.fence_bumps or (tags == ALL and not lost):
+        return redis
+    return without(redis, _named(tags))
 
 
 def release(
-    p: Protocol, redis: Redis, token: int, tags: tuple[int, ...], *, bump: bool = True
+    p: Protocol,
+    redis: Redis,
+    run: int,
+    token: int,
+    tags: tuple[int, ...],
+    *,
+    bump: bool = True,
 ) -> Redis:
     """Delete the stamps of the tags, then one's own token. Others' tokens stay."""
     if bump and p.release_bumps:
         redis = without(redis, tags)
-    if redis.guard is None:
-        return redis
+    redis = touched(p, redis, run)
     stay = tuple(f for f in redis.guard.fences if f.token != token)
     return _with_fences(redis, () if p.release_removes == "all" else stay)
 
@@ -136,10 +140,15 @@ def after_a_tick(p: Protocol, redis: Redis) -> Redis:
     return redis._replace(
         guard=Guard(
             guard.run,
-            max(0, guard.quarantine - 1),
+            max(OVER, guard.quarantine - 1) if guard.quarantine else 0,
             tuple(f._replace(left=max(0, f.left - 1)) for f in guard.fences),
         )
     )
+
+
+def _named(tags: tuple[int, ...]) -> tuple[int, ...]:
+    """The tags that a registration names: in place of all, the one on which all rest."""
+    return (MODEL,) if tags == ALL else tags
 
 
 def _with_fences(redis: Redis, fences: tuple[Fence, ...]) -> Redis:

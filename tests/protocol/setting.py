@@ -31,11 +31,11 @@ class Protocol:
     mint: str = "adopt"  # | "overwrite" | "restore": put back what the lookup had seen
     # readers
     stamps_before_query: bool = True
-    held_by_lookup: bool = False  # stamps that all stood need no script
+    held_by_lookup: bool = True  # stamps that all stood need no script
     lookup: str = "atomic"  # | "guard last"
     doomed_store: str = "never"  # | "mint anew": before the query | "late": after it
     doomed_share: bool = False
-    doomed_tidy: bool = True
+    doomed_tends: bool = True
     # writers
     release_when: str = "after commit"  # | "before commit" | "savepoint"
     unknown_commit: str = "kept"  # | "released"

@@ -33,9 +33,13 @@ class Fence(NamedTuple):
     tags: tuple[int, ...]
 
 
+OVER = 1
+"""A quarantine that has run out, but that no script has ended yet."""
+
+
 class Guard(NamedTuple):
     run: int  # the incarnation of Redis that wrote it
-    quarantine: int  # ticks left; 0: none
+    quarantine: int  # 0: none, `OVER`: to be ended, else one more than the ticks left
     fences: tuple[Fence, ...]
 
 

@@ -12,23 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.protocol import invariants, model
-from tests.protocol.explorer import Found, explore
 from tests.protocol.harmless import HARMLESS
-from tests.protocol.mutations import (
-    AUTOCOMMIT,
-    CAUGHT,
-    FLAWS,
-    LIMITS,
-    TRANSACTION,
-    Mutation,
-)
+from tests.protocol.mutations import AUTOCOMMIT, BROKEN, TRANSACTION, Mutation
+from tests.protocol.search import found_for, search
 from tests.protocol.setting import FAULTS, Protocol, Setting
-from tests.protocol.state import State, symmetric
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol-model.md"
 DEEP = os.environ.get("CACHEPATTERNS_PROTOCOL") == "deep"
-BROKEN = (*CAUGHT, *FLAWS, *LIMITS)
 
 T, A = TRANSACTION, AUTOCOMMIT
 NO_FAILOVER = FAULTS - {"failover"}
@@ -41,11 +31,12 @@ SETTINGS = {
         kinds=(A,), faults=LOSING - {"evict"}, lookups=False
     ),
     "transactions, all but failover": Setting(kinds=(T, T), faults=NO_FAILOVER),
-    "one of each, all but failover": Setting(kinds=(T, A), faults=NO_FAILOVER),
+    "one of each, all but eviction and failover": Setting(
+        kinds=(T, A), faults=NO_FAILOVER - {"evict"}
+    ),
     "autocommit, all but eviction and failover": Setting(
         kinds=(A, A), faults=NO_FAILOVER - {"evict"}, lookups=False
     ),
-    "transactions, failover": Setting(kinds=(T, T), faults=frozenset({"failover"}), lookups=False),
 }
 DEEP_SETTINGS = {
     f"{first}, {second}, {name}": setting
@@ -63,16 +54,6 @@ DEEP_SETTINGS = {
         ),
     }.items()
 }
-
-
-def search(setting: Setting, limit: int = 3_000_000) -> Found[State]:
-    return explore(
-        model.starts(setting),
-        lambda state: model.steps(setting, state),
-        lambda state: invariants.violated(setting, state),
-        key=symmetric,
-        limit=limit,
-    )
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -93,7 +74,7 @@ def test_the_protocol_holds_in_more_settings(name: str) -> None:
 
 @pytest.mark.parametrize("mutation", BROKEN, ids=lambda mutation: mutation.name)
 def test_a_mutation_is_caught(mutation: Mutation) -> None:
-    found = search(mutation.setting, limit=200_000)
+    found = found_for(mutation)
     print(f"{mutation.name}: {mutation.why}\n{found}")
     assert found.violation, f"{mutation.name} went unnoticed: {found}"
     assert documented()[mutation.name] == str(len(found.steps) - 1)
