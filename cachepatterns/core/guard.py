@@ -41,3 +41,14 @@ def is_open(raw: bytes | None, run: str) -> bool:
         return all(fence[1] != EVERYTHING for fence in found)
     except (msgspec.MsgspecError, KeyError, TypeError, IndexError):
         return False
+
+
+def describe(raw: bytes) -> tuple[bool, int]:
+    """Whether a guard is in quarantine, and how many writers stand in it; for people."""
+    if raw[:1] == b"o":
+        return False, 0
+    try:
+        guard = _decoder.decode(raw)
+        return bool(guard["q"]), len(guard["f"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return True, 0
