@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.db import connections
+from django.utils.asyncio import async_unsafe
 
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.conf import config
@@ -86,6 +87,7 @@ class Question:
         return [guard_key(prefix, name) for name in dict.fromkeys(map(guard_of, self.tags))]
 
 
+@async_unsafe  # also where it hits: code that works must not depend on what is cached
 def read(question: Question, load: Load) -> list[Row]:
     """The rows that answer `question`, from the cache or by calling `load`."""
     started = time.perf_counter()

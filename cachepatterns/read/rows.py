@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connections, models
 from django.db.models import sql
 from django.db.models.sql.constants import MULTI
+from django.utils.asyncio import async_unsafe
 from django.utils.inspect import func_accepts_kwargs, func_supports_parameter
 
 from cachepatterns.backends.store import Store, current_store
@@ -131,6 +132,7 @@ def get_row(
     return found[0] if found else None
 
 
+@async_unsafe
 def get_rows(
     model: type[models.Model], values: Iterable[Any], using: str, policy: ResolvedPolicy
 ) -> dict[Any, models.Model]:
