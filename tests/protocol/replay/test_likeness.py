@@ -90,3 +90,13 @@ def test_the_code_goes_random_ways_of_the_model(
 ) -> None:
     setting = Setting(kinds=kinds, faults=ALL_FAULTS - {"failover"})
     play(table, server, setting, random_way(setting, seed, 25))
+
+
+@pytest.mark.parametrize("seed", range(WAYS // 4))
+@pytest.mark.parametrize("kind", [T, A])
+def test_the_code_goes_random_ways_with_failovers(
+    kind: str, seed: int, table: Table, pair: Pair
+) -> None:
+    setting = Setting(kinds=(kind, kind), faults=frozenset({"failover", "crash"}))
+    pair.begin()
+    play(table, pair, setting, random_way(setting, seed, 20))
