@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 # Touched last, so that an interrupted installation is begun again.
 READY := $(VENV)/.ready
 
-.PHONY: help demo check-demo test faults django-suite lint format types contracts clean venv
+.PHONY: help demo check-demo test bench faults django-suite lint format types contracts clean venv
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -43,6 +43,11 @@ django-suite: $(READY)  ## Django's own ORM tests with everything cached (many m
 
 faults: $(READY)  ## hundreds of kills, cuts, restarts and failovers: about ten minutes
 	CACHEPATTERNS_FAULTS=nightly $(BIN)/python -m pytest -n0 -s tests/faults $(ARGS)
+
+bench: $(READY)  ## every case beside other ORM caches, as ratios (ARGS=--quick: a minute)
+	@$(BIN)/pip install --quiet --constraint constraints.txt \
+		--config-settings editable_mode=compat --editable '.[bench]'
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lint: $(READY)  ## ruff
 	$(BIN)/ruff check .
