@@ -67,6 +67,8 @@ class Config:
     """After a connection error the cache is left alone for this long."""
     PURE_FUNCTIONS: tuple[str, ...] = ()
     """SQL functions of your own that always give the same answer for the same data."""
+    SHORTCUTS: bool = True
+    """``False`` compiles every query to find its key, and makes every instance by ``__init__``."""
     STATS: bool = True
     """Whether this process counts and reports its reads."""
     STATS_FLUSH_SECONDS: float = 5.0

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 logger = logging.getLogger("cachepatterns")
 
 
-@dataclass(frozen=True, slots=True)
-class ReadEvent:
+class ReadEvent(msgspec.Struct, frozen=True, gc=False):
     """One read that a cached queryset answered.
 
     ``seconds`` is the whole time; ``load_seconds`` the part spent in the database.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
@@ -76,7 +77,7 @@ class Narrowing:
     unique: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class ResolvedPolicy:
     """A model's policy with everything looked up: what the journeys work with."""
 
@@ -96,6 +97,16 @@ class ResolvedPolicy:
     by_wildcard: bool = False
     """Whether nothing but ``CACHEPATTERNS["MODELS"]["*"]`` registers the model."""
     by_attname: dict[str, Narrowing] = field(default_factory=dict)
+
+    @cached_property
+    def unique(self) -> dict[str, Narrowing]:
+        """The narrowings that find one row at most, by the names they are asked by."""
+        return {
+            name: n
+            for n in self.narrowing
+            if n.unique
+            for name in ({n.name, n.attname} if not n.field.is_relation else {n.attname})
+        }
 
     @property
     def is_strict(self) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models
 from django.db.models import Q, QuerySet
 from django.db.models.query import ModelIterable
@@ -16,6 +16,7 @@ from cachepatterns.core import outcome
 from cachepatterns.core.tag import standing_tags
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.query import CachedQuery, as_cached
+from cachepatterns.read import direct
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
 from cachepatterns.read.raw import RAW_PATTERN as RAW
@@ -80,15 +81,16 @@ class CachedQuerySetMixin:
     # -- the row cache --------------------------------------------------------------------
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
-        """As Django's; by primary key alone on an unfiltered queryset, from the row cache."""
-        found = self._only_pk(args, kwargs)
-        if found is not None:
-            policy, reason = why_no_rows(self.model, self.db)  # type: ignore[attr-defined]
-            if policy is not None and not reason:
+        """As Django's; by a unique field alone on an unfiltered queryset, from the row cache."""
+        asked = _one_condition(args, kwargs)
+        if asked is not None and self._is_pristine():
+            name, value = asked
+            plan, _reason = why_no_rows(self.model, name, self.db)  # type: ignore[attr-defined]
+            if plan is not None:
                 try:
-                    row = get_row(self.model, found[0], self.db, policy)  # type: ignore[attr-defined]
+                    row = get_row(plan, self.model, value)
                 except (ValueError, TypeError, OverflowError):
-                    pass  # Not a key of this model: Django raises what it always raises.
+                    pass  # No value of this field: Django raises what it always raises.
                 else:
                     if row is None:
                         raise self.model.DoesNotExist(  # type: ignore[attr-defined]
@@ -98,12 +100,10 @@ class CachedQuerySetMixin:
         return super().get(*args, **kwargs)  # type: ignore[misc]
 
     def in_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> Any:
-        """As Django's; by primary key on an unfiltered queryset, from the row cache."""
-        meta = self.model._meta
-        by_pk = field_name in ("pk", meta.pk.name)
-        if id_list is not None and by_pk and self._is_pristine():
-            policy, reason = why_no_rows(self.model, self.db)  # type: ignore[attr-defined]
-            if policy is not None and not reason:
+        """As Django's; by a unique field on an unfiltered queryset, from the row cache."""
+        if id_list is not None and self._is_pristine():
+            plan, _reason = why_no_rows(self.model, field_name, self.db)  # type: ignore[attr-defined]
+            if plan is not None:
                 values = list(id_list)
                 if not values:
                     return {}
@@ -111,10 +111,9 @@ class CachedQuerySetMixin:
                 if most and len(values) > most:  # Django asks in several statements.
                     return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
                 try:
-                    found = get_rows(self.model, values, self.db, policy)  # type: ignore[attr-defined]
+                    return get_rows(plan, self.model, values)
                 except (ValueError, TypeError, OverflowError):
                     return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
-                return found
             id_list = list(id_list)
         return super().in_bulk(id_list, field_name=field_name)  # type: ignore[misc]
 
@@ -147,36 +146,6 @@ class CachedQuerySetMixin:
             and _stock_fetch_mode(self)
         )
 
-    def _only_pk(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any] | None:
-        """The one value in ``get(pk=value)``, or in the `Q` of a foreign key's access."""
-        if len(args) == 1 and not kwargs and type(args[0]) is Q:
-            condition = args[0]
-            if condition.negated or len(condition.children) != 1:
-                return None
-            child = condition.children[0]
-            if not isinstance(child, tuple):
-                return None
-            name, value = child
-        elif not args and len(kwargs) == 1:
-            ((name, value),) = kwargs.items()
-        else:
-            return None
-        if value is None or isinstance(value, _UNSUITED) or hasattr(value, "resolve_expression"):
-            return None
-        if not self._is_pk(name) or not self._is_pristine():
-            return None
-        return (value,)
-
-    def _is_pk(self, name: str) -> bool:
-        meta = self.model._meta
-        name = name.removesuffix("__exact")
-        if name == "pk":
-            return True
-        try:
-            return meta.get_field(name) is meta.pk and not meta.pk.is_relation
-        except FieldDoesNotExist:
-            return False
-
     # -- reads that decide a write ------------------------------------------------------------
 
     def _fetch_all(self) -> None:
@@ -185,8 +154,38 @@ class CachedQuerySetMixin:
         if self._result_cache is None and self._for_write:
             with uncached("select_for_update" if self.query.select_for_update else DECIDES):
                 super()._fetch_all()  # type: ignore[misc]
-        else:
-            super()._fetch_all()  # type: ignore[misc]
+            return
+        if self._result_cache is None:
+            self._result_cache = direct.fetch(self)
+        super()._fetch_all()  # type: ignore[misc]
+
+    def _leaves_to_django(self, name: str) -> bool:
+        """Whether the class that ours was put before has no such method of its own."""
+        cls: Any = type(self)
+        return _is_djangos(cls, name)
+
+    # -- queries of a known shape ---------------------------------------------------------------
+
+    def count(self) -> int:
+        if self._result_cache is None and self._leaves_to_django("count"):
+            found = direct.count(self)
+            if found is not None:
+                return found
+        return super().count()  # type: ignore[misc]
+
+    def exists(self) -> bool:
+        if self._result_cache is None and self._leaves_to_django("exists"):
+            found = direct.exists(self)
+            if found is not None:
+                return found
+        return super().exists()  # type: ignore[misc]
+
+    def aggregate(self, *args: Any, **kwargs: Any) -> Any:
+        if self._leaves_to_django("aggregate"):
+            found = direct.aggregate(self, args, kwargs)
+            if found is not None:
+                return found
+        return super().aggregate(*args, **kwargs)  # type: ignore[misc]
 
     # -- writing ----------------------------------------------------------------------------
 
@@ -259,6 +258,34 @@ class CachedQuerySetMixin:
         options = replace(options, tags=tuple(sorted({*options.tags, *named})))
         found.query = CachedRawQuery(found.query, found.db, self.model, options, declared)
         return found
+
+
+def _one_condition(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, Any] | None:
+    """The name and the value in ``get(name=value)``, or in the `Q` of a foreign key's access."""
+    if kwargs:
+        if args or len(kwargs) != 1:
+            return None
+        ((name, value),) = kwargs.items()
+    else:
+        if len(args) != 1 or type(args[0]) is not Q:
+            return None
+        condition = args[0]
+        if condition.negated or len(condition.children) != 1:
+            return None
+        child = condition.children[0]
+        if not isinstance(child, tuple):
+            return None
+        name, value = child
+    if value is None or isinstance(value, _UNSUITED) or hasattr(value, "resolve_expression"):
+        return None
+    return name, value
+
+
+@lru_cache(maxsize=1024)
+def _is_djangos(cls: Any, name: str) -> bool:
+    """Whether the class that ours was put before leaves this method to Django."""
+    after = cls.__mro__[cls.__mro__.index(CachedQuerySetMixin) + 1 :]
+    return next(c for c in after if name in vars(c)) is QuerySet
 
 
 def _stock_fetch_mode(queryset: Any) -> bool:

@@ -48,6 +48,8 @@ class Registry:
         self._installed: list[ModelType] = []
         self._listeners: list[Callable[[], None]] = []
         self._lock = threading.RLock()
+        self.generation = 0
+        """Counts the changes: what was worked out under an earlier one must be forgotten."""
 
     # -- filling ----------------------------------------------------------------------
 
@@ -78,6 +80,7 @@ class Registry:
             self._tracked = None
             self._sources = {}
             self._databases = None
+            self.generation += 1
         for listener in self._listeners:
             listener()
 
@@ -194,6 +197,7 @@ class Registry:
                 self._tracked = None
                 self._sources = {}
                 self._databases = None
+                self.generation += 1
 
     def _resolve(self, model: ModelType) -> ResolvedPolicy | None:
         said = declaration(model, self._declared.get(model))

@@ -13,6 +13,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from weakref import WeakSet
@@ -254,5 +255,6 @@ _TELLING_OPTIONS = ("options", "service", "assume_role", "read_default_file", "i
 """The connection options that say where to connect, or as whom, or what the session is like."""
 
 
+@lru_cache(maxsize=256)
 def _database_id(*parts: str) -> str:
     return blake2b("\n".join(parts).encode(), digest_size=4).hexdigest()

@@ -105,9 +105,9 @@ def warm(
 
 
 def _warm_rows(queryset: QuerySet[Any], found: Iterable[Any], size: int) -> None:
-    policy, reason = why_no_rows(queryset.model, queryset.db)
-    if policy is None or reason:
+    plan, _reason = why_no_rows(queryset.model, "pk", queryset.db)
+    if plan is None:
         return
     rows = iter(found)
     while batch := [instance.pk for instance in islice(rows, size)]:
-        get_rows(queryset.model, batch, queryset.db, policy)
+        get_rows(plan, queryset.model, batch)

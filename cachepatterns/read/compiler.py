@@ -26,7 +26,8 @@ from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import dependencies, tier_for
 from cachepatterns.read.eligibility import why_not_here, why_not_this
-from cachepatterns.read.lookup import Question, read
+from cachepatterns.read.lease import lease_keys
+from cachepatterns.read.lookup import Question, guard_keys, read, stamp_keys
 from cachepatterns.read.options import DEFAULT, ReadOptions
 from cachepatterns.read.pattern import pattern_of
 from cachepatterns.registry import site
@@ -138,9 +139,12 @@ class CachedCompilerMixin(_Base):
         more = (result_type, str(self.col_count), *schemas, *own)
         source = source_id(self.connection)
         digest = query_digest(sql, params, *more)
+        tags = (*found.tags, *options.tags)
         return Question(
             key=query_key(config().PREFIX, policy.label, policy.fingerprint, source, digest),
-            tags=(*found.tags, *options.tags),
+            stamps=stamp_keys(tags),
+            guards=guard_keys(tags),
+            leases=lease_keys(tags),
             using=self.using,
             ttl=tier.ttl,
             negative_ttl=tier.negative_ttl,

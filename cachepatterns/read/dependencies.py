@@ -30,14 +30,39 @@ MAX_VALUES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Dependencies:
-    """The tags of an entry, or the reason why there can be no entry."""
+class Narrowed:
+    """The tags of all rows that may be in a result, by the field whose values they name."""
 
-    tags: tuple[str, ...] = ()
+    field: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What an entry rests on, or the reason why there can be no entry.
+
+    `always` are the tags whatever the query's values; beside them stands what its values
+    narrow the base model to, or, where nothing does, the base model's any-row tag.
+    """
+
+    always: tuple[str, ...] = ()
     policies: tuple[ResolvedPolicy, ...] = ()
-    narrowed_by: str = ""
-    """The field the base model's tags are narrowed by, for people."""
+    narrows: ResolvedPolicy | None = None
+    """The base model's policy, if conditions may narrow it."""
+    any_row: str = ""
+    narrowed: Narrowed | None = None
     reason: str = ""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        if self.narrows is None:
+            return self.always
+        return (*self.always, *(self.narrowed.tags if self.narrowed else (self.any_row,)))
+
+    @property
+    def narrowed_by(self) -> str:
+        """The field the base model's tags are narrowed by, for people."""
+        return self.narrowed.field if self.narrowed else ""
 
 
 def dependencies(
@@ -53,7 +78,8 @@ def dependencies(
     base = table_name(query.model)
     tags: list[str] = []
     policies: list[ResolvedPolicy] = []
-    narrowed_by = ""
+    narrows: ResolvedPolicy | None = None
+    any_row = ""
     for name, _times in text.relations:
         if name.lower() not in tables:
             return Dependencies(reason=f"unknown table {name}")
@@ -72,20 +98,18 @@ def dependencies(
             policies.append(policy)
         label = model._meta.label_lower
         tags.append(tag.model_tag(label, database))
-        narrow: tuple[str, list[str]] | None = None
         if name.lower() == base and policy is not None and text.times(name) == 1:
-            narrow = _narrow(query, policy, connection)
-        if narrow is None:
-            tags.append(tag.any_row_tag(label, database))
+            narrows, any_row = policy, tag.any_row_tag(label, database)
         else:
-            narrowed_by, values = narrow
-            tags += [tag.field_tag(label, database, narrowed_by, value) for value in values]
+            tags.append(tag.any_row_tag(label, database))
         for source in registry.depends_on(model):
             label = source._meta.label_lower
             tags += [tag.model_tag(label, database), tag.any_row_tag(label, database)]
     if not tags:
         return Dependencies(reason="no table")
-    return Dependencies(tuple(dict.fromkeys(tags)), tuple(policies), narrowed_by)
+    always = tuple(dict.fromkeys(tags))
+    narrowed = narrow(query, narrows, connection, database) if narrows else None
+    return Dependencies(always, tuple(policies), narrows, any_row, narrowed)
 
 
 def tables_read(
@@ -132,10 +156,10 @@ def _filtered_relations(query: Any) -> set[str]:
     return {name.lower() for name in query._filtered_relations}
 
 
-def _narrow(
-    query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper
-) -> tuple[str, list[str]] | None:
-    """The best field that every row of the result must match, and its spelled values."""
+def narrow(
+    query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper, database: str
+) -> Narrowed | None:
+    """What the best condition that every row of the result must match narrows it to."""
     if query.combinator or not isinstance(query.where, WhereNode):
         return None
     base_alias = query.base_table
@@ -151,7 +175,11 @@ def _narrow(
             ]
         except (ValueError, TypeError, OverflowError):
             continue
-        return tag_field(narrowing, policy), sorted(set(values))
+        field = tag_field(narrowing, policy)
+        spelled = sorted(set(values))
+        return Narrowed(
+            field, tuple(tag.field_tag(policy.label, database, field, v) for v in spelled)
+        )
     return None
 
 

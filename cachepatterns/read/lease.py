@@ -18,14 +18,14 @@ from cachepatterns.transactions import aliases_by_database
 NO_LEASE = "no lease"
 
 
-def lease_keys(tags: Iterable[str]) -> list[str]:
+def lease_keys(tags: Iterable[str]) -> tuple[str, ...]:
     """The leases that must stand for what rests on `tags` to be served; none without outbox."""
     found = config()
     if not found.OUTBOX:
-        return []
+        return ()
     guards = {guard_of(tag) for tag in tags}
     databases = {guard.partition("@")[2] for guard in guards if not guard.startswith("#")}
     if any(guard.startswith("#") for guard in guards):
         # A named tag may be bumped by the rules of any model, in any database.
         databases |= set(aliases_by_database(site.databases()))
-    return [lease_key(found.PREFIX, database) for database in sorted(databases)]
+    return tuple(lease_key(found.PREFIX, database) for database in sorted(databases))

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
 from django.db import connections
 from django.utils.asyncio import async_unsafe
 
@@ -44,7 +44,7 @@ from cachepatterns.observe import BurstLog, ErrorEvent, ReadEvent, emit
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
-from cachepatterns.read.lease import NO_LEASE, lease_keys
+from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.origin import why_not_keep
 
 Load = Callable[[], list[Row]]
@@ -57,13 +57,17 @@ misconfigured = BurstLog()
 flights: Flights[bytes] = Flights()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is asked: where its answer stands, what it depends on, which database alias
     answers it otherwise, how long the answer may live."""
 
     key: str
-    tags: tuple[str, ...]
+    stamps: tuple[str, ...]
+    """The keys of the stamps under its tags (`stamp_keys`)."""
+    guards: tuple[str, ...]
+    """The keys of the guards of all its tags, each once (`guard_keys`)."""
+    leases: tuple[str, ...]
+    """The keys of the leases that must stand (`lease_keys`)."""
     using: str
     ttl: float
     negative_ttl: float
@@ -77,25 +81,25 @@ class Question:
         ttl = self.ttl if rows else min(self.ttl, self.negative_ttl)
         return jittered(ttl, self.jitter, random.random)
 
-    def stamp_keys(self) -> list[str]:
-        prefix = config().PREFIX
-        return [tag_key(prefix, tag) for tag in self.tags]
 
-    def guard_keys(self) -> list[str]:
-        """The guards of all its tags, each once."""
-        prefix = config().PREFIX
-        return [guard_key(prefix, name) for name in dict.fromkeys(map(guard_of, self.tags))]
+def stamp_keys(tags: Iterable[str]) -> tuple[str, ...]:
+    prefix = config().PREFIX
+    return tuple(tag_key(prefix, tag) for tag in tags)
+
+
+def guard_keys(tags: Iterable[str]) -> tuple[str, ...]:
+    prefix = config().PREFIX
+    return tuple(guard_key(prefix, name) for name in dict.fromkeys(map(guard_of, tags)))
 
 
 @async_unsafe  # also where it hits: code that works must not depend on what is cached
 def read(question: Question, load: Load) -> list[Row]:
     """The rows that answer `question`, from the cache or by calling `load`."""
     started = time.perf_counter()
-    stamp_keys = question.stamp_keys()
+    stamps, guards = question.stamps, question.guards
     try:
         store = current_store()
-        guards = question.guard_keys()
-        found = store.read(guards, [question.key, *stamp_keys], lease_keys(question.tags))
+        found = store.read(guards, (question.key, *stamps), question.leases)
         if not all(found.is_open):
             store.tend(
                 [g for g, is_open in zip(guards, found.is_open, strict=True) if not is_open]
@@ -113,16 +117,16 @@ def read(question: Question, load: Load) -> list[Row]:
                 return _from_database(question, load, started, outcome.BYPASS, DECIDES)
             _count(question, outcome.NEGATIVE, started)
             return rows
-        stamps = mint_missing(store, guards, stamp_keys, standing, question.ttl)
+        held = mint_missing(store, guards, stamps, standing, question.ttl)
     except BackendError:
         return _from_database(question, load, started, outcome.ERROR, "cache failed")
     except ConfigurationError as error:
         # The checks say so too, but not every server runs them; the page gets its answer.
         misconfigured.log("cachepatterns can not read: %s", error)
         return _from_database(question, load, started, outcome.ERROR, "misconfigured")
-    if stamps is None:
+    if held is None:
         return _from_database(question, load, started, outcome.MISS, WRITER)
-    return _load_once(store, question, stamp_keys, stamps, load, started)
+    return _load_once(store, question, held, load, started)
 
 
 def served(payload: bytes | None, standing: Sequence[bytes | None]) -> list[Row] | None:
@@ -179,7 +183,6 @@ def unstored_reason(error: UnstorableValue) -> str:
 def _load_once(
     store: Store,
     question: Question,
-    stamp_keys: list[str],
     stamps: list[bytes],
     load: Load,
     started: float,
@@ -208,7 +211,9 @@ def _load_once(
         try:
             payload = make_entry(rows, stamps, ttl, took)
             size = len(payload)
-            store.store([(question.key, payload, ttl)], stamp_keys, question.ttl + STAMP_MARGIN)
+            store.store(
+                [(question.key, payload, ttl)], question.stamps, question.ttl + STAMP_MARGIN
+            )
         except UnstorableValue as error:
             reason = unstored_reason(error)
         except BackendError:

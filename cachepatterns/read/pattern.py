@@ -9,7 +9,10 @@ from typing import Any
 
 from django.db.models.sql.constants import SINGLE
 
-ROW_PATTERN = "row:pk"
+
+def row_pattern(field: str) -> str:
+    """What a row asked for by one field is called."""
+    return f"row:{field}"
 
 
 def pattern_of(query: Any, narrowed_by: str, result_type: str) -> str:

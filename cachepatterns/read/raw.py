@@ -25,7 +25,8 @@ from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import Dependencies, tables_read, tier_for
 from cachepatterns.read.eligibility import why_not_here
-from cachepatterns.read.lookup import Question, read
+from cachepatterns.read.lease import lease_keys
+from cachepatterns.read.lookup import Question, guard_keys, read, stamp_keys
 from cachepatterns.read.options import ReadOptions
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import database_id, source_id
@@ -117,9 +118,12 @@ class CachedRawQuery(sql.RawQuery):
         own = (str(options.ttl), str(options.tier), *options.tags)
         more = (RAW_PATTERN, *schemas, *own, *found.tags)
         digest = query_digest(self.sql, self._values(), *more)
+        tags = (*found.tags, *options.tags)
         return Question(
             key=query_key(config().PREFIX, policy.label, policy.fingerprint, source, digest),
-            tags=(*found.tags, *options.tags),
+            stamps=stamp_keys(tags),
+            guards=guard_keys(tags),
+            leases=lease_keys(tags),
             using=self.using,
             ttl=tier.ttl,
             negative_ttl=tier.negative_ttl,

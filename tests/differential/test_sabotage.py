@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cachepatterns import sqlwatch
-from cachepatterns.read import compiler, eligibility
+from cachepatterns.read import compiler, eligibility, plans
 from cachepatterns.transactions import PendingWrites
 from cachepatterns.write import dispatch, inserting, returning
 from cachepatterns.write.fence import Fence
@@ -29,13 +29,17 @@ def _only_own_table(dependencies: Any) -> Any:
     def narrowed(query: Any, *args: Any) -> Any:
         found = dependencies(query, *args)
         own = f"{query.model._meta.concrete_model._meta.label_lower}@"
-        return replace(found, tags=tuple(t for t in found.tags if t.startswith(own)))
+        return replace(found, always=tuple(t for t in found.always if t.startswith(own)))
 
     return narrowed
 
 
 def _without_parameters(digest: Any) -> Any:
     return lambda sql, params, *more: digest(sql, (), *more)
+
+
+def _of_nothing(blake2b: Any) -> Any:
+    return lambda values, **options: blake2b(**options)
 
 
 Fault = tuple[Any, str, Callable[[Any], Any]]
@@ -65,8 +69,14 @@ FAULTS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
         ((eligibility, "pending_writes", lambda _: lambda connection: None), *UNFENCED),
         POSTGRESQL,
     ),
-    "joined tables are forgotten": (((compiler, "dependencies", _only_own_table),), BOTH),
-    "parameters are forgotten": (((compiler, "query_digest", _without_parameters),), BOTH),
+    "joined tables are forgotten": (
+        tuple((home, "dependencies", _only_own_table) for home in (compiler, plans)),
+        BOTH,
+    ),
+    "parameters are forgotten": (
+        ((compiler, "query_digest", _without_parameters), (plans, "blake2b", _of_nothing)),
+        BOTH,
+    ),
 }
 
 

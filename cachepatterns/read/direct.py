@@ -1,0 +1,162 @@
+"""Answers to queries of a known shape, without compiling them.
+
+Each function gives the answer, or `None` where the query must take the long way: no shape, no
+plan, nothing to be cached here and now. The long way asks everything again, and counts why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+from django.db import connections
+from django.db.models import Avg, Count, IntegerField, Max, Min, QuerySet, Sum
+from django.db.models.query import (
+    FlatValuesListIterable,
+    ModelIterable,
+    ValuesIterable,
+    ValuesListIterable,
+)
+from django.db.models.sql.constants import MULTI
+
+from cachepatterns.conf import config
+from cachepatterns.core.codec import Row
+from cachepatterns.read.deciding import decides_a_write
+from cachepatterns.read.eligibility import why_not_here, why_not_this
+from cachepatterns.read.instances import link_known
+from cachepatterns.read.lookup import read
+from cachepatterns.read.plans import ROWS, QueryPlan, plain, plans_of
+from cachepatterns.read.shape import shape_of
+from cachepatterns.registry import site
+
+_AGGREGATES = frozenset({Avg, Count, Max, Min, Sum})
+
+
+def fetch(queryset: Any) -> list[Any] | None:
+    """What iterating `queryset` gives."""
+    finish = _FINISH.get(queryset._iterable_class)
+    if finish is None:
+        return None
+
+    def load(using: str) -> list[Row]:
+        found = plain(queryset.query).get_compiler(using).execute_sql(MULTI)
+        return list(chain.from_iterable(found))
+
+    found = _ask(queryset, ROWS, load)
+    return None if found is None else finish(queryset, *found)
+
+
+def count(queryset: Any) -> int | None:
+    """`queryset.count()`."""
+    found = _ask(queryset, "count", lambda using: [(_plain_set(queryset, using).count(),)])
+    return None if found is None else found[0][0][0]
+
+
+def exists(queryset: Any) -> bool | None:
+    """`queryset.exists()`."""
+    found = _ask(
+        queryset, "exists", lambda using: [(1,)] if _plain_set(queryset, using).exists() else []
+    )
+    return None if found is None else bool(found[0])
+
+
+def aggregate(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`queryset.aggregate(*args, **kwargs)`, of plain aggregates of the model's own columns."""
+    asked = _spelled(queryset.model, args, kwargs)
+    if not asked:
+        return None
+
+    def load(using: str) -> list[Row]:
+        return [tuple(_plain_set(queryset, using).aggregate(*args, **kwargs).values())]
+
+    found = _ask(queryset, "aggregate", load, tuple(asked.items()))
+    return None if found is None else dict(zip(asked, found[0][0], strict=True))
+
+
+def _ask(
+    queryset: Any, operation: str, load: Callable[[str], list[Row]], more: tuple[Any, ...] = ()
+) -> tuple[list[Row], QueryPlan] | None:
+    if not config().SHORTCUTS or queryset._for_write:
+        return None
+    query = queryset.query
+    policy = site.policy_for(query.model)
+    if policy is None:
+        return None
+    using = queryset.db
+    connection = connections[using]
+    if why_not_here(connection, using, policy) or why_not_this(query, query.cache_options):
+        return None
+    shaped = shape_of(query)
+    if shaped is None:
+        return None
+    plan = plans_of(connection).find(query, shaped, operation, using, connection)
+    if plan is None or (plan.is_eventual and decides_a_write()):
+        return None
+    values = (*shaped[1], more) if more else shaped[1]
+    return read(plan.question(query, values, connection), lambda: load(using)), plan
+
+
+def _plain_set(queryset: Any, using: str) -> QuerySet[Any]:
+    return QuerySet(model=queryset.model, query=plain(queryset.query), using=using)
+
+
+def _own_fields(model: Any) -> list[Any]:
+    return list(model._meta.concrete_model._meta.local_concrete_fields)
+
+
+def _spelled(
+    model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, tuple[str, str]] | None:
+    """The aggregates by their aliases, each as its class and its column."""
+    columns = {field.name: field for field in _own_fields(model)}
+    spelled = {}
+    try:
+        named = [*kwargs.items(), *((arg.default_alias, arg) for arg in args)]
+    except (AttributeError, TypeError):
+        return None  # Django says what is wrong with it
+    nothing: Any = ((), {})
+    for alias, found in named:
+        given, options = getattr(found, "_constructor_args", nothing)
+        plain_one = type(found) in _AGGREGATES and not options and len(given) == 1
+        if alias in spelled or not plain_one or given[0] not in columns:
+            return None
+        if type(found) is Sum and isinstance(columns[given[0]], IntegerField):
+            return None  # may outgrow 64 bits: the long way keeps what the driver gave
+        spelled[alias] = type(found).__name__, given[0]
+    return spelled
+
+
+# -- from rows to what each kind of queryset holds -------------------------------------------
+
+
+def _as_instances(queryset: Any, rows: list[Row], plan: QueryPlan) -> list[Any]:
+    assert plan.instances is not None
+    found = plan.instances(rows)
+    if queryset._known_related_objects:
+        link_known(queryset, found)
+    return found
+
+
+def _as_tuples(queryset: Any, rows: list[Row], plan: QueryPlan) -> list[Any]:
+    assert plan.instances is not None
+    return list(map(tuple, plan.instances.converted(rows)))
+
+
+def _as_values(queryset: Any, rows: list[Row], plan: QueryPlan) -> list[Any]:
+    assert plan.instances is not None
+    return [row[0] for row in plan.instances.converted(rows)]
+
+
+def _as_dicts(queryset: Any, rows: list[Row], plan: QueryPlan) -> list[Any]:
+    assert plan.instances is not None
+    names = list(queryset.query.selected or queryset.query.values_select)
+    return [dict(zip(names, row, strict=False)) for row in plan.instances.converted(rows)]
+
+
+_FINISH: dict[type, Callable[[Any, list[Row], QueryPlan], list[Any]]] = {
+    ModelIterable: _as_instances,
+    ValuesIterable: _as_dicts,
+    ValuesListIterable: _as_tuples,
+    FlatValuesListIterable: _as_values,
+}

@@ -1,0 +1,227 @@
+"""From raw rows to model instances: through `from_db`, or past it where that is the same.
+
+Django calls the model's ``__init__`` for every row, which sets every attribute through its
+descriptor and sends two signals. Where all of that is stock (`is_stock`), an instance is its
+dictionary, and is made by filling it: several times as fast, and equal in every attribute,
+which a test compares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache, partial
+from typing import Any
+
+from django.db import models
+from django.db.models.base import ModelState
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
+from django.utils.inspect import func_accepts_kwargs, func_supports_parameter
+
+from cachepatterns.conf import config
+
+FETCH_ONE = getattr(models, "FETCH_ONE", None)
+"""What a deferred access does unless told otherwise; from Django 6.1 on each instance knows."""
+
+Make = Callable[[Sequence[Any]], models.Model]
+
+
+def maker(model: type[models.Model], attnames: Sequence[str], using: str) -> Make:
+    """A function from the raw values of `attnames` to an instance of `model`."""
+    whole = list(attnames) == [field.attname for field in model._meta.concrete_fields]
+    if whole and config().SHORTCUTS and is_stock(model) and not _is_listened_to(model):
+        return _filler(model, attnames, using)
+    from_db: Any = model.from_db
+    if FETCH_ONE is not None:
+        from_db = partial(from_db, fetch_mode=FETCH_ONE)
+    names = list(attnames)
+    return lambda values: from_db(using, names, list(values))
+
+
+def _filler(model: type[models.Model], names: Sequence[str], using: str) -> Make:
+    new, names = object.__new__, tuple(names)
+    related = any(field.is_relation for field in model._meta.concrete_fields)
+
+    def fill(values: Sequence[Any]) -> models.Model:
+        state: Any = new(ModelState)
+        if related:
+            state.fields_cache = {}  # setting a foreign key looks into it
+        state.adding = False
+        state.db = using
+        if FETCH_ONE is not None:
+            state.fetch_mode = FETCH_ONE
+        made: Any = new(model)
+        made._state = state
+        made.__dict__.update(zip(names, values, strict=False))
+        return made
+
+    return fill
+
+
+def _is_listened_to(model: type[models.Model]) -> bool:
+    """Whether somebody wants to hear of every instance that is made."""
+    return bool(
+        (pre_init.receivers and pre_init.has_listeners(model))
+        or (post_init.receivers and post_init.has_listeners(model))
+    )
+
+
+@lru_cache(maxsize=1024)
+def is_stock(model: type[models.Model]) -> bool:
+    """Whether making an instance of `model` does nothing but what Django's own code does."""
+    stock: Any = models.Model
+    loads: Any = model.from_db
+    mro = model.__mro__
+    below = mro[mro.index(stock) + 1 :]  # whom Model.__init__ hands on to
+    return (
+        model.__init__ is stock.__init__
+        and loads.__func__ is stock.from_db.__func__
+        and model.__new__ is object.__new__
+        and model.__setattr__ is object.__setattr__
+        and all("__init__" not in vars(cls) for cls in below if cls is not object)
+        and all(
+            type(inspect.getattr_static(model, field.attname, None))
+            in (DeferredAttribute, ForeignKeyDeferredAttribute)
+            for field in model._meta.concrete_fields
+        )
+    )
+
+
+def has_outdated_from_db(model: type[models.Model]) -> bool:
+    """Whether its `from_db` takes no fetch mode, of which Django is to warn."""
+    if FETCH_ONE is None:
+        return False
+    from_db = model.from_db
+    return not (func_supports_parameter(from_db, "fetch_mode") or func_accepts_kwargs(from_db))
+
+
+def link_known(queryset: Any, found: Iterable[Any]) -> None:
+    """Set the objects that a related manager's queryset knows already, as Django does."""
+    known = [
+        (field, objects, _getter(queryset.model, field))
+        for field, objects in queryset._known_related_objects.items()
+    ]
+    for made in found:
+        for field, objects, getter in known:
+            if field.is_cached(made):
+                continue  # joined by select_related
+            with contextlib.suppress(KeyError):  # deferred, or not among the known
+                setattr(made, field.name, objects[getter(made.__dict__)])
+
+
+def _getter(model: type[models.Model], field: Any) -> Callable[[Any], Any]:
+    meta: Any = model._meta
+    names = [
+        (field if name == "self" else meta.get_field(name)).attname for name in field.from_fields
+    ]
+    return operator.itemgetter(*names)
+
+
+class Instances:
+    """How the rows of one compiled SELECT become instances, with what `select_related` joined."""
+
+    def __init__(self, compiler: Any, using: str) -> None:
+        self._compiler = compiler
+        self._converters = compiler.get_converters(
+            [column[0] for column in compiler.select[: compiler.col_count]]
+        )
+        self._using = using
+
+    def __call__(self, rows: Iterable[Sequence[Any]]) -> list[Any]:
+        """The instances of a query for a model's rows."""
+        return self._root.all(self.converted(rows))
+
+    @property
+    def are_django_s_to_make(self) -> bool:
+        """Whether one of the models is not to be made here (`has_outdated_from_db`)."""
+        return any(map(has_outdated_from_db, _models(self._compiler.klass_info)))
+
+    @cached_property
+    def _root(self) -> _Part:
+        return _Part(self._compiler.klass_info, self._compiler.select, self._using)
+
+    def converted(self, rows: Iterable[Sequence[Any]]) -> Iterable[Sequence[Any]]:
+        """The rows with their fields' converters applied, as `values_list` gives them."""
+        if not self._converters:
+            return rows
+        converted: Iterable[Sequence[Any]] = self._compiler.apply_converters(
+            rows, self._converters
+        )
+        return converted
+
+
+def _models(info: Any) -> Iterator[type[models.Model]]:
+    if info:
+        yield info["model"]
+        for part in info.get("related_klass_infos", []):
+            yield from _models(part)
+
+
+class _Part:
+    """One model of the joined ones: its slice of the row, and the models that hang on it."""
+
+    def __init__(self, info: Any, select: Any, using: str) -> None:
+        chosen = info["select_fields"]
+        model = info["model"]
+        names = [select[index][0].target.attname for index in chosen]
+        if info.get("from_parent"):
+            # A child's columns come where its parent's stood: in the order of the model.
+            places = dict(zip(names, chosen, strict=True))
+            names = [f.attname for f in model._meta.concrete_fields if f.attname in places]
+            chosen = [places[name] for name in names]
+        self._model, self._names, self._using = model, names, using
+        self._slice = _slice(chosen)
+        # Without its primary key a joined model is not there at all.
+        self._pk = names.index(model._meta.pk_fields[0].attname) if "local_setter" in info else -1
+        self._local_setter = info.get("local_setter")
+        self._remote_setter = info.get("remote_setter")
+        self._parts = [_Part(part, select, using) for part in info.get("related_klass_infos", [])]
+        self._whole = not self._parts and chosen == list(range(len(select)))
+
+    def all(self, rows: Iterable[Sequence[Any]]) -> list[Any]:
+        make = maker(self._model, self._names, self._using)
+        if self._whole:
+            return [make(row) for row in rows]
+        cut = self._slice
+        if not self._parts:
+            return [make(cut(row)) for row in rows]
+        adders = [part.adder() for part in self._parts]
+        found = []
+        for row in rows:
+            made = make(cut(row))
+            for add in adders:
+                add(row, made)
+            found.append(made)
+        return found
+
+    def adder(self) -> Callable[[Sequence[Any], Any], None]:
+        """A function that makes the related instance of a row, and links the two."""
+        make = maker(self._model, self._names, self._using)
+        cut, pk = self._slice, self._pk
+        local, remote = self._local_setter, self._remote_setter
+        adders = [part.adder() for part in self._parts]
+
+        def add(row: Sequence[Any], owner: Any) -> None:
+            values = cut(row)
+            if values[pk] is None:
+                local(owner, None)
+                return
+            made = make(values)
+            for further in adders:
+                further(row, made)
+            local(owner, made)
+            remote(made, owner)
+
+        return add
+
+
+def _slice(chosen: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    first, count = chosen[0], len(chosen)
+    if list(chosen) == list(range(first, first + count)):
+        stop = first + count
+        return lambda row: row[first:stop]
+    return lambda row: [row[index] for index in chosen]

@@ -1,0 +1,299 @@
+"""The shape of a query: what decides its SQL, without its values.
+
+Compiling a query only to learn its key costs more than asking Redis does. Most queries are of
+few shapes, though: plain columns compared with plain values. For these `shape_of` gives a
+hashable shape and the values, such that queries on one connection have the same SQL and the same
+parameters if and only if both are the same; a property test holds it to that. Everything is
+allowed by name: an attribute of the query, a lookup or a value that is not known here means that
+the query has no shape, and is compiled.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import lookups
+from django.db.models.expressions import Col
+from django.db.models.fields import related_lookups
+from django.db.models.sql.constants import INNER
+from django.db.models.sql.datastructures import BaseTable, Join
+from django.db.models.sql.where import WhereNode
+
+from cachepatterns.core.sqltext import CLOCK_LITERALS
+
+Shape = tuple[Any, ...]
+Values = tuple[Any, ...]
+
+_TIMES = (datetime.datetime, datetime.time)
+_LONGEST_CLOCK = 40
+"""Characters; what is longer is no name of a time, even amid blanks."""
+
+MAX_VALUES = 256
+"""An ``IN`` list with more values is compiled: its memo would be used once."""
+
+
+class Shapeless(Exception):
+    """Something in the query is not known here."""
+
+
+def shape_of(query: Any) -> tuple[Shape, Values] | None:
+    """The shape and the values of `query`, or `None` if it has none."""
+    shape: list[Any] = [query.model]
+    values: list[Any] = []
+    try:
+        for name, found in query.__dict__.items():
+            told = _ATTRIBUTES[name]
+            if told is not None:
+                told(name, found, shape, values)
+    except (KeyError, Shapeless):
+        return None
+    return tuple(shape), tuple(values)
+
+
+Teller = Callable[[str, Any, list[Any], list[Any]], None]
+
+
+def _must_be(*allowed: Any) -> Teller:
+    def tell(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+        if found not in allowed:
+            raise Shapeless(name)
+
+    return tell
+
+
+def _must_be_empty(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    if found:
+        raise Shapeless(name)
+
+
+def _part_of_shape(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    shape.append(name)
+    shape.append(found)
+
+
+def _deferred(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    names, defer = found
+    shape.append((name, frozenset(names), defer))
+
+
+def _slice_mark(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    shape.append(name)
+    shape.append(found is None)
+    values.append(found)
+
+
+def _joins(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    for alias, table in found.items():
+        kind = type(table)
+        if kind is BaseTable:
+            shape.append((alias, table.table_name))
+        elif kind is Join and table.filtered_relation is None:
+            inner = table.join_type == INNER
+            field = table.join_field
+            shape.append(
+                (alias, table.table_name, table.parent_alias, inner, field.model, field.name)
+            )
+        else:
+            raise Shapeless(name)
+
+
+def _counts(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    # A join that nothing refers to is not written.
+    shape.append(tuple(map(bool, found.values())))
+
+
+def _ordering(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    for item in found:
+        if type(item) is not str or "?" in item:
+            raise Shapeless(name)
+    shape.append(name)
+    shape.append(found)
+
+
+def _columns(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    shape.append(name)
+    shape.extend(map(_column, found))
+
+
+def _related(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    shape.append(name)
+    shape.append(_tree(found))
+
+
+def _tree(found: Any) -> Any:
+    if found is False:
+        return False
+    if type(found) is not dict:
+        raise Shapeless("select_related")
+    return tuple((relation, _tree(further)) for relation, further in found.items())
+
+
+def _selected(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    shape.append(name)
+    shape.append(None if found is None else tuple(found.items()))
+
+
+def _where(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    if type(found) is not WhereNode:
+        raise Shapeless(name)
+    shape.append((found.connector, found.negated, len(found.children)))
+    for child in found.children:
+        if type(child) is WhereNode:
+            _where(name, child, shape, values)
+        else:
+            _lookup(child, shape, values)
+
+
+def _lookup(lookup: Any, shape: list[Any], values: list[Any]) -> None:
+    kind = type(lookup)
+    take = _LOOKUPS.get(kind)
+    if take is None or lookup.bilateral_transforms:
+        raise Shapeless(kind)
+    shape.append(kind)
+    shape.append(_column(lookup.lhs))
+    take(lookup.rhs, shape, values)
+
+
+def _column(found: Any) -> tuple[Any, ...]:
+    if type(found) is not Col:
+        raise Shapeless(found)
+    target = found.target
+    return found.alias, target.column, target.model
+
+
+def _one(value: Any, shape: list[Any], values: list[Any]) -> None:
+    kind = type(value)
+    if kind is bool:
+        shape.append(value)  # some databases write a condition otherwise for each
+    elif kind in _SCALARS and not (kind is str and _may_mean_now(value)):
+        if kind in _TIMES and not _has_plain_zone(value):
+            raise Shapeless(kind)
+        shape.append(kind)
+        values.append(value)
+    else:
+        raise Shapeless(kind)
+
+
+def _may_mean_now(text: str) -> bool:
+    return len(text) < _LONGEST_CLOCK and text.strip().lower() in CLOCK_LITERALS
+
+
+def _has_plain_zone(moment: datetime.datetime | datetime.time) -> bool:
+    """Whether the `repr` tells the zone: that of some classes is but an address."""
+    zone = moment.tzinfo
+    return zone is None or type(zone) is datetime.timezone or isinstance(zone, ZoneInfo)
+
+
+def _many(given: Any, shape: list[Any], values: list[Any]) -> None:
+    if type(given) not in (list, tuple) or not 0 < len(given) <= MAX_VALUES:
+        raise Shapeless("values")
+    shape.append(len(given))
+    for value in given:
+        _one(value, shape, values)
+
+
+def _is_null(value: Any, shape: list[Any], values: list[Any]) -> None:
+    if type(value) is not bool:
+        raise Shapeless("isnull")
+    shape.append(value)
+
+
+_SCALARS = frozenset(
+    {
+        int,
+        str,
+        float,
+        decimal.Decimal,
+        datetime.date,
+        datetime.datetime,
+        datetime.time,
+        datetime.timedelta,
+        uuid.UUID,
+    }
+)
+"""Of these the key spells the whole value; no subclass, which may compare as it likes."""
+
+_LOOKUPS: dict[type, Callable[[Any, list[Any], list[Any]], None]] = {
+    **dict.fromkeys(
+        (
+            lookups.Exact,
+            lookups.IExact,
+            lookups.GreaterThan,
+            lookups.GreaterThanOrEqual,
+            lookups.LessThan,
+            lookups.LessThanOrEqual,
+            lookups.IntegerFieldExact,
+            lookups.IntegerGreaterThan,
+            lookups.IntegerGreaterThanOrEqual,
+            lookups.IntegerLessThan,
+            lookups.IntegerLessThanOrEqual,
+            lookups.Contains,
+            lookups.IContains,
+            lookups.StartsWith,
+            lookups.IStartsWith,
+            lookups.EndsWith,
+            lookups.IEndsWith,
+            related_lookups.RelatedExact,
+            related_lookups.RelatedGreaterThan,
+            related_lookups.RelatedLessThan,
+        ),
+        _one,
+    ),
+    lookups.In: _many,
+    related_lookups.RelatedIn: _many,
+    lookups.IsNull: _is_null,
+    related_lookups.RelatedIsNull: _is_null,
+}
+
+_ATTRIBUTES: dict[str, Teller | None] = {
+    # Said otherwise already, or of use only while further conditions are added.
+    "model": None,
+    "table_map": None,
+    "used_aliases": None,
+    "base_table": None,
+    "filter_is_sticky": None,
+    "_lookup_joins": None,
+    "contains_aggregate": None,
+    # What a plain query has at its default.
+    "alias_cols": _must_be(True),
+    "external_aliases": _must_be_empty,
+    "annotations": _must_be_empty,
+    "extra": _must_be_empty,
+    "_filtered_relations": _must_be_empty,
+    "_annotation_select_cache": _must_be_empty,
+    "_extra_select_cache": _must_be_empty,
+    "extra_order_by": _must_be_empty,
+    "extra_select_mask": _must_be_empty,
+    "annotation_select_mask": _must_be_empty,
+    "extra_tables": _must_be_empty,
+    "combined_queries": _must_be_empty,
+    "distinct_fields": _must_be_empty,
+    "subquery": _must_be(False),
+    "select_for_update": _must_be(False),
+    "group_by": _must_be(None),
+    "combinator": _must_be(None),
+    "explain_info": _must_be(None),
+    "is_summary": _must_be(False),
+    # What tells one shape from another.
+    "alias_map": _joins,
+    "alias_refcount": _counts,
+    "where": _where,
+    "order_by": _ordering,
+    "select": _columns,
+    "select_related": _related,
+    "selected": _selected,
+    "low_mark": _slice_mark,
+    "high_mark": _slice_mark,
+    "default_ordering": _part_of_shape,
+    "standard_ordering": _part_of_shape,
+    "default_cols": _part_of_shape,
+    "distinct": _part_of_shape,
+    "deferred_loading": _deferred,
+    "values_select": _part_of_shape,
+    "cache_options": _part_of_shape,
+}

@@ -1,0 +1,267 @@
+"""Shapes and plans: what is asked without compiling is what compiling would have asked."""
+
+import datetime
+import random
+from decimal import Decimal
+
+import pytest
+from django.core.exceptions import FieldError
+from django.db import connections
+from django.db.models import Avg, Max, QuerySet
+from django.db.models.signals import post_init
+
+from cachepatterns.read import plans
+from cachepatterns.read.direct import fetch
+from cachepatterns.read.instances import is_stock, maker
+from cachepatterns.read.plans import plain, plans_of
+from cachepatterns.read.shape import shape_of
+from tests.app.models import Category, Item, Note, Place, Shop
+from tests.events import seen
+
+UTC = datetime.UTC
+MOMENT = datetime.datetime(2026, 1, 2, 3, tzinfo=UTC)
+
+CONDITIONS = [
+    {"pk": 1},
+    {"pk": 2},
+    {"pk__in": [1, 2]},
+    {"pk__in": (2, 1)},
+    {"pk__in": [1, 2, 3]},
+    {"sku": "1"},
+    {"sku": "s1"},
+    {"name__contains": "1"},
+    {"name__icontains": "1"},
+    {"name__startswith": "1"},
+    {"price": 1},
+    {"price": Decimal("1.0")},
+    {"price__gt": Decimal("1.00")},
+    {"price__gte": Decimal("1.00")},
+    {"stock__lt": 1},
+    {"stock__lte": 1},
+    {"rating": 1.0},
+    {"rating__isnull": True},
+    {"rating__isnull": False},
+    {"active": True},
+    {"active": False},
+    {"made": MOMENT},
+    {"made__lt": MOMENT + datetime.timedelta(seconds=1)},
+    {"category": 1},
+    {"category_id": 2},
+    {"category__in": [1, 2]},
+    {"category__name": "a"},
+    {"category__parent__name": "a"},
+    {"second__isnull": True},
+    {"second__name": "a"},
+    {"labels__name": "a"},
+]
+STEPS = [
+    lambda q, rng: q.filter(**rng.choice(CONDITIONS)),
+    lambda q, rng: q.filter(**rng.choice(CONDITIONS)),
+    lambda q, rng: q.exclude(**rng.choice(CONDITIONS)),
+    lambda q, rng: q.filter(**rng.choice(CONDITIONS)) | q.filter(**rng.choice(CONDITIONS)),
+    lambda q, rng: q.order_by(*rng.sample(["price", "-price", "name", "category__name"], 2)),
+    lambda q, rng: q.order_by(),
+    lambda q, rng: q.reverse(),
+    lambda q, rng: q.select_related(*rng.choice([["category"], ["second", "category__parent"]])),
+    lambda q, rng: q.only(*rng.choice([["name"], ["name", "sku"]])),
+    lambda q, rng: q.defer(*rng.choice([["name"], ["name", "price"]])),
+    lambda q, rng: q.distinct(),
+    lambda q, rng: q.values_list(*rng.choice([["pk"], ["name", "price"], ["category__name"]])),
+    lambda q, rng: q.values(*rng.choice([["pk"], ["name", "price"]])),
+]
+SLICES = [slice(None, 3), slice(1, 3), slice(2, None), slice(None, 4)]
+
+
+def questions(count, seed=1):
+    """Random querysets of `Item`; the same at every call."""
+    rng = random.Random(seed)
+    found = []
+    while len(found) < count:
+        queryset = Item.objects.all()
+        try:
+            for step in rng.choices(STEPS, k=rng.randint(0, 3)):
+                queryset = step(queryset, rng)
+            queryset.query.clone().get_compiler("default").as_sql()
+        except (TypeError, FieldError):
+            continue  # not every step can follow every other
+        if rng.random() < 0.3:
+            queryset = queryset[rng.choice(SLICES)]
+        found.append(queryset)
+    return found
+
+
+@pytest.mark.django_db(databases=["default", "sqlite"])
+@pytest.mark.parametrize("using", ["default", "sqlite"])
+def test_same_shape_and_values_mean_the_same_sql_and_parameters_and_the_reverse(using):
+    by_shape, by_sql, shaped = {}, {}, 0
+    for queryset in questions(1500):
+        query = queryset.query
+        found = shape_of(query)
+        if found is None:
+            continue
+        shaped += 1
+        sql, params = plain(query).get_compiler(using).as_sql()
+        compiled = sql, repr(params)
+        told = found[0], repr(found[1])
+        assert by_shape.setdefault(told, compiled) == compiled
+        # Nearly: two ways of saying one thing may be two shapes, but not many.
+        by_sql.setdefault(compiled, set()).add(told)
+    assert shaped > 1000
+    assert sum(len(told) > 1 for told in by_sql.values()) < len(by_sql) / 10
+
+
+def test_what_is_not_known_has_no_shape(goods):
+    class Text(str):
+        pass
+
+    rows = Item.objects
+    for queryset in (
+        rows.filter(name=Text("a")),
+        rows.order_by("?"),
+        rows.extra(where=["1=1"]),
+        rows.annotate(n=Avg("price")),
+        rows.select_for_update(),
+        rows.filter(pk=1).union(rows.filter(pk=2)),
+        rows.filter(pk__in=rows.values("pk")),
+        rows.filter(pk__in=range(10_000)),
+        rows.dates("made", "year"),
+        rows.filter(made__year=2026),
+        rows.filter(name="now"),
+    ):
+        assert shape_of(queryset.query) is None
+
+
+def state(made):
+    """All that an instance is, with what is joined to it."""
+    if made is None or not hasattr(made, "_state"):
+        return made
+    values = dict(made.__dict__)
+    known = vars(values.pop("_state")).copy()
+    joined = {name: state(found) for name, found in known.pop("fields_cache", {}).items()}
+    return type(made), list(values.items()), known, joined
+
+
+def test_every_answer_is_django_s_at_the_miss_and_at_the_hit(goods):
+    a, _b, items = goods
+    items[0].second = a
+    items[0].save()
+    direct = 0
+    for queryset in questions(300, seed=2):
+        expected = list(map(state, QuerySet(Item, query=plain(queryset.query))._chain()))
+        if queryset._fields is not None:
+            plain_set = queryset.uncached()
+            expected = list(map(state, plain_set))
+        for _ in range(2):
+            found = fetch(queryset.all())
+            if found is not None:
+                direct += 1
+                assert sorted(map(repr, map(state, found))) == sorted(map(repr, expected))
+    assert direct > 300
+
+
+def test_no_query_of_a_known_shape_is_compiled(goods, monkeypatch):
+    a, b, _items = goods
+
+    def ask(category):
+        rows = Item.objects.filter(category=category).order_by("pk")
+        return (
+            [item.name for item in rows[:3]],
+            rows.count(),
+            rows.exists(),
+            rows.aggregate(Max("price"), mean=Avg("stock")),
+            list(rows.values_list("name", flat=True)),
+            Item.objects.get(sku="s1").name,
+        )
+
+    first = ask(a), ask(b)
+    monkeypatch.setattr(plans, "_made", None)
+    with seen() as events:
+        assert (ask(a), ask(b)) == first
+    assert set(events.outcomes) == {"hit"}
+
+
+def test_the_shortcuts_can_be_switched_off(goods, settings):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHORTCUTS": False}
+    assert fetch(Item.objects.filter(name="a")) is None
+    for outcome in ("miss", "hit"):
+        with seen() as events:
+            assert Item.objects.filter(name="item 1").count() == 1
+        assert events.outcomes == [outcome]
+
+
+def test_a_connection_forgets_the_plans_it_made_first(goods, monkeypatch):
+    monkeypatch.setattr(plans, "MAX_PLANS", 3)
+    for number in range(1, 8):
+        list(Item.objects.filter(stock__in=range(number)))
+    assert len(plans_of(connections["default"])._known) <= 3
+
+
+def test_a_unique_row_is_read_anew_after_it_was_renamed_or_made(goods):
+    assert not Category.objects.filter(slug="c").exists()
+    with pytest.raises(Category.DoesNotExist):
+        Category.objects.get(slug="c")
+    a = Category.objects.get(slug="a")
+    a.slug = "c"
+    a.save()
+    with pytest.raises(Category.DoesNotExist):
+        Category.objects.get(slug="a")
+    assert Category.objects.get(slug="c").pk == a.pk
+    assert Category.objects.in_bulk(["b", "c"], field_name="slug")["c"].pk == a.pk
+
+
+def test_an_instance_made_past_init_is_the_one_from_db_makes():
+    names = [field.attname for field in Item._meta.concrete_fields]
+    values = tuple(range(len(names)))
+    assert is_stock(Item)
+    made = maker(Item, names, "default")(values)
+    expected = Item.from_db("default", names, values)
+    assert made.__dict__.keys() == expected.__dict__.keys()
+    assert list(made.__dict__)[1:] == list(expected.__dict__)[1:]
+    assert made == expected
+    assert made._state.fields_cache == {}
+    assert (made._state.db, made._state.adding) == ("default", False)
+
+
+@pytest.mark.parametrize("what", ["__init__", "from_db", "__setattr__"])
+def test_a_model_with_ways_of_its_own_is_made_by_them(what, monkeypatch):
+    monkeypatch.setattr(Note, what, vars(Note).get(what) or _wrapped(what), raising=False)
+    is_stock.cache_clear()
+    try:
+        assert not is_stock(Note)
+    finally:
+        monkeypatch.undo()
+        is_stock.cache_clear()
+    assert is_stock(Note)
+
+
+def _wrapped(name):
+    if name == "from_db":
+        return classmethod(lambda cls, *args, **kwargs: super(Note, cls).from_db(*args, **kwargs))
+    original = getattr(Note, name)
+    return lambda self, *args, **kwargs: original(self, *args, **kwargs)
+
+
+def test_who_listens_to_every_new_instance_hears_of_hits_too(goods):
+    heard = []
+
+    def listen(instance, **kwargs):
+        heard.append(instance.pk)
+
+    keys = [item.pk for item in goods[2]]
+    assert len(Item.objects.filter(price__gte=0)) == 4
+    post_init.connect(listen, sender=Item)
+    try:
+        assert len(Item.objects.filter(price__gte=0)) == 4
+    finally:
+        post_init.disconnect(listen, sender=Item)
+    assert heard == keys
+
+
+def test_children_and_their_parents_are_joined_both_ways(fresh):
+    shop = Shop.objects.create(name="corner")
+    for _ in range(2):
+        assert [s.name for s in Shop.objects.filter(pk=shop.pk)] == ["corner"]
+        (place,) = Place.objects.filter(pk=shop.pk).select_related("shop")
+        assert place.shop.name == "corner"
+    Place.objects.filter(pk=shop.pk).update(name="square")
+    assert [s.name for s in Shop.objects.filter(pk=shop.pk)] == ["square"]
