@@ -29,7 +29,8 @@ class Config:
     """Named freshness policies, added to or overriding the built-in ones: ``ttl``, ``jitter``,
     ``negative_ttl`` (60: how long it is believed, at most, that there is nothing)."""
     MODELS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Policies for models whose code you do not own: ``{"auth.Group": {"tier": "static"}}``."""
+    """Policies for models whose code you do not own: ``{"auth.Group": {"tier": "static"}}``.
+    ``"*"`` is every model that nothing else registers."""
     REPLICAS: Mapping[str, str] = field(default_factory=dict)
     """The database aliases that are read replicas, each with its primary's:
     ``{"replica": "default"}``. They share their primary's tags, entries and policies."""
