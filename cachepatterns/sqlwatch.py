@@ -105,11 +105,12 @@ def _changes_session(connection: BaseDatabaseWrapper, found: Statement) -> bool:
 
 def _marked(sql: Any, connection: BaseDatabaseWrapper, found: Statement) -> Any:
     """The statement, saying to our triggers on its one table that it is accounted for."""
-    if found.target is None or not isinstance(sql, str) or not config().TRIGGERS:
+    conf = config()
+    if found.target is None or not isinstance(sql, str) or not conf.TRIGGERS:
         return sql
     info = getattr(connection.connection, "info", None)  # psycopg's
     pid = getattr(info, "backend_pid", 0)
-    return sql + marker(pid, found.target) if pid else sql
+    return sql + marker(conf.PREFIX, found.target, pid) if pid else sql
 
 
 def _event(connection: BaseDatabaseWrapper, found: Statement | None) -> InvalidationEvent | None:

@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import re
 
-_HEAD, _MIDDLE, _TAIL = "/*cachepatterns:", ":", "*/"
 _PLAIN = re.compile(r"\w{1,63}\Z", re.ASCII)
+_PREFIX = re.compile(r"[\w.-]{1,63}\Z", re.ASCII)
 
 
-def marker(pid: int, table: str) -> str:
+def marker_parts(prefix: str, table: str) -> tuple[str, str] | None:
+    """What stands before and after the process id; `None` where a name is not plain.
+
+    The prefix is that of the keys: who bumps under another one accounts for nothing here.
+    """
+    if not (_PREFIX.match(prefix) and _PLAIN.match(table)):
+        return None
+    return f"/*cachepatterns:{prefix}:", f":{table}*/"
+
+
+def marker(prefix: str, table: str, pid: int) -> str:
     """The comment for a statement that writes `table`, on the connection to process `pid`;
-    nothing for a table whose name is not plain."""
-    return f"{_HEAD}{pid}{_MIDDLE}{table}{_TAIL}" if _PLAIN.match(table) else ""
-
-
-def marker_parts(table: str) -> tuple[str, str] | None:
-    """What stands before and after the process id, for the triggers."""
-    return (_HEAD, f"{_MIDDLE}{table}{_TAIL}") if _PLAIN.match(table) else None
+    empty where there can be none."""
+    parts = marker_parts(prefix, table)
+    return f"{parts[0]}{pid}{parts[1]}" if parts is not None else ""

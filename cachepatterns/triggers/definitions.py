@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import models
 
+from cachepatterns.conf import config
 from cachepatterns.core.marker import marker_parts
 from cachepatterns.registry import site, table_name
 
@@ -60,7 +61,7 @@ def body(
         known = list(dict.fromkeys([*keys, *(narrowed.column for narrowed in narrowing)]))
         pairs = ", ".join(f"'{literal(column)}', {quote(column)}" for column in known)
         told = f"(SELECT jsonb_build_object({pairs}) FROM (SELECT r.*) AS own)"
-    mark = None if has_own_triggers else marker_parts(table_name(model))
+    mark = None if has_own_triggers else marker_parts(config().PREFIX, table_name(model))
     head, tail = mark or ("", "")
     blanks = {
         "mark_head": head,

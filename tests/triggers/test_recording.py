@@ -6,6 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from cachepatterns import triggers
+from cachepatterns.conf import config
 from cachepatterns.models import InvalidationEvent
 from cachepatterns.triggers.definitions import MAX_ROWS
 from tests.app.models import Category, Item, Label
@@ -241,11 +242,17 @@ def test_what_django_does_not_account_for_is_told(goods, settings):
 def test_a_statement_copied_from_a_log_is_told(goods, client, settings):
     settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "TRIGGERS": True}
     pid = connection.connection.info.backend_pid
-    statement = f"UPDATE app_item SET price = 9 /*cachepatterns:{pid}:app_item*/"
+    statement = f"UPDATE app_item SET price = 9 /*cachepatterns:{config().PREFIX}:{pid}:app_item*/"
     client.execute(statement)
     assert len(told()) == 1
     connection.connection.execute(statement.replace("= 9", "= 8"))  # here it counts
     assert told() == []
+
+
+def test_who_bumps_under_another_prefix_accounts_for_nothing_here(goods, settings):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "TRIGGERS": True, "PREFIX": "another"}
+    Item.objects.update(price=9)
+    assert len(told()) == 1
 
 
 def test_where_other_triggers_may_have_a_say_django_is_not_believed(goods, client, settings):
