@@ -52,7 +52,7 @@ class Relay:
         """Deliver until `stop`. Survives whatever fails: events are kept, and tried again."""
         try:
             while not self._stopping.is_set():
-                self._bell.wait(self._poll() if self._once() else RETRY_SECONDS)
+                self._bell.wait(self._once())
         finally:
             self.close()
             connections[self.using].close()
@@ -72,29 +72,31 @@ class Relay:
         wanted = 1.0 if self._poll_seconds is None else self._poll_seconds
         return min(wanted, config().LEASE_SECONDS / 3)
 
-    def _once(self) -> bool:
-        """A round; returns whether it worked."""
+    def _once(self) -> float:
+        """A round; returns how long to wait for the next one."""
         try:
             self._bell.listen()
             self.round()
-            self._tidy()
+            return 0.0 if self._tidy() else self._poll()
         except BackendError:
-            return False  # counted and logged by the store
+            pass  # counted and logged by the store
         except (DatabaseError, InterfaceError) as error:
             log.log("A relay can not read the outbox of %r: %s", self.using, error)
             connections[self.using].close()
-            return False
         except Exception:
             log.log("A relay of %r failed", self.using, exc_info=True)
             connections[self.using].close()
-            return False
-        return True
+        return RETRY_SECONDS
 
-    def _tidy(self) -> None:
-        if time.monotonic() - self._tidied >= TIDY_SECONDS:
-            while self._delivery.forget_old() and not self._stopping.is_set():
-                pass
-            self._tidied = time.monotonic()
+    def _tidy(self) -> bool:
+        """Delete a batch of old events; returns whether there are more. Between two batches
+        new events are delivered."""
+        if time.monotonic() - self._tidied < TIDY_SECONDS:
+            return False
+        if self._delivery.forget_old():
+            return True
+        self._tidied = time.monotonic()
+        return False
 
     def _report(self) -> None:
         """Be counted among the living, for the admin."""

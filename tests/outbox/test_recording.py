@@ -185,6 +185,7 @@ def test_sqlite_commits_a_statement_and_its_event_together(on_sqlite):
         assert seen_elsewhere() == 1  # not committed while rows wait: neither is its event
         cursor.fetchall()
     assert seen_elsewhere() == 2
+    assert [bool(event.token) for event in events("sqlite")] == [True, False]
     Category.objects.using("sqlite").create(name="c", slug="c")
     with pytest.raises(IntegrityError):
         Category.objects.using("sqlite").create(name="c", slug="c")

@@ -12,6 +12,7 @@ from cachepatterns.exceptions import BackendError
 from cachepatterns.models import InvalidationEvent
 from cachepatterns.transactions import database_id
 from cachepatterns.write import delivery
+from cachepatterns.write import relay as relaying_module
 from tests.app.models import Category, Item
 from tests.events import eventually, outcome_of, seen
 from tests.outbox.conftest import (
@@ -285,6 +286,19 @@ def test_delivered_events_are_deleted_when_they_are_old_and_others_never(goods, 
         )
     assert delivery.Delivery("default").forget_old() == 1
     assert [event.pk for event in events()] == [young.pk, never.pk]
+
+
+def test_new_events_do_not_wait_until_all_old_ones_are_deleted(goods, settings, monkeypatch):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "OUTBOX_RETENTION_SECONDS": 100}
+    monkeypatch.setattr(delivery, "BATCH", 2)
+    monkeypatch.setattr(relaying_module, "TIDY_SECONDS", 0.05)
+    for _ in range(30):
+        told_by_trigger()
+    unseen("UPDATE cachepatterns_invalidationevent SET delivered_at = now() - interval '1 hour'")
+    young = told_by_trigger()
+    with relaying():
+        eventually(lambda: [event.pk for event in events()] == [young.pk])
+        eventually(lambda: waiting() == 0)
 
 
 def test_on_another_incarnation_what_is_kept_is_bumped_again(goods, relay):
