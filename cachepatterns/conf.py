@@ -70,6 +70,9 @@ class Config:
     """SQL functions of your own that always give the same answer for the same data."""
     SHORTCUTS: bool = True
     """``False`` compiles every query to find its key, and makes every instance by ``__init__``."""
+    VERIFY_SHARE: float = 0.05
+    """The share of stored query results beside which is kept what was asked, so that
+    ``cache_verify`` can ask the database again. Rows need nothing kept. 0 keeps nothing."""
     STATS: bool = True
     """Whether this process counts and reports its reads."""
     STATS_FLUSH_SECONDS: float = 5.0

@@ -4,7 +4,7 @@ import os
 from urllib.parse import urlsplit
 
 from shop.settings import *  # noqa: F403
-from shop.settings import CACHES, DATABASES, INSTALLED_APPS
+from shop.settings import CACHEPATTERNS, CACHES, DATABASES, INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.app", "tests.others"]
 
@@ -28,3 +28,6 @@ CACHES = {alias: {**cache, "LOCATION": _location} for alias, cache in CACHES.ite
 
 # Hashing passwords slowly is for attackers, not for tests.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# What is kept beside some entries, by chance, is for the tests of just that.
+CACHEPATTERNS = {**CACHEPATTERNS, "VERIFY_SHARE": 0}

@@ -69,6 +69,14 @@ def _numbers(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
             id="cachepatterns.E013",
         )
 
+    share = found.get("VERIFY_SHARE", 0.05)
+    if not _is_number(share) or not 0 <= share <= 1:
+        yield Error(
+            f'CACHEPATTERNS["VERIFY_SHARE"] is {share!r}, not a share from 0 to 1.',
+            hint="0.05 lets cache_verify ask every twentieth query again.",
+            id="cachepatterns.E013",
+        )
+
 
 def _words(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
     for name, known in WORDS.items():

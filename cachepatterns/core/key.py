@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 ROW, QUERY, TAG, GUARD, STATS = "row", "q", "tag", "guard", "stats"
+ASKED = "asked"
 DONE, LEASE, REPLAYED = "done", "lease", "replayed"
 
 
@@ -26,6 +27,18 @@ def row_key(prefix: str, label: str, schema: str, database: str, pk: str) -> str
 def query_key(prefix: str, label: str, schema: str, database: str, digest: str) -> str:
     """The key of one query's result by the digest of its SQL and parameters."""
     return f"{prefix}:{QUERY}:{label}.{schema}:{database}:{digest}"
+
+
+def asked_key(query_key: str) -> str:
+    """The key of what was asked, beside that of the answer."""
+    head, _, rest = query_key.partition(f":{QUERY}:")
+    return f"{head}:{ASKED}:{rest}"
+
+
+def answer_key(asked_key: str) -> str:
+    """The key of the answer, from that of what was asked."""
+    head, _, rest = asked_key.partition(f":{ASKED}:")
+    return f"{head}:{QUERY}:{rest}"
 
 
 def tag_key(prefix: str, tag: str) -> str:

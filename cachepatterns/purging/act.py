@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from cachepatterns.backends.base import KeyInfo
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
-from cachepatterns.core.key import QUERY, ROW, TAG
+from cachepatterns.core.key import ASKED, QUERY, ROW, TAG
 from cachepatterns.purging.targets import Target
 
-KINDS = (ROW, QUERY, TAG)
+KINDS = (ROW, QUERY, ASKED, TAG)
 PREVIEW_LOOKS_AT = 200_000
 """Keys a preview looks at before it stops counting."""
 PURGE_LOOKS_AT = 5_000_000

@@ -51,6 +51,9 @@ class CachedCompilerMixin(_Base):
     """Puts the cache before `execute_sql`; see the module's docstring."""
 
     _compiled: Compiled | None = None
+    asked: Compiled
+    asked_for: str
+    """What was asked last, and how it is fetched: MULTI or SINGLE."""
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
         # Compiling changes the query, so what was compiled for the key is what is run.
@@ -96,7 +99,7 @@ class CachedCompilerMixin(_Base):
             return [] if found is None else [found]
 
         base_execute = super().execute_sql
-        rows = read(question, load)
+        rows = read(question, load, self)
         if result_type == MULTI:
             return [rows]
         return rows[0] if rows else None
@@ -111,7 +114,8 @@ class CachedCompilerMixin(_Base):
     ) -> Question | None:
         """What to ask the cache; `None`, counted, if this query is no question for it."""
         assert self._compiled is not None
-        sql, params = self._compiled
+        sql, params = self.asked = self._compiled
+        self.asked_for = result_type
         if not sql:
             return None
         if not all(map(is_keyable, params)):

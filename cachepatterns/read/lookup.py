@@ -20,6 +20,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 from django.db import connections
@@ -41,6 +42,7 @@ from cachepatterns.exceptions import (
     UnstorableValue,
 )
 from cachepatterns.observe import BurstLog, ErrorEvent, ReadEvent, emit
+from cachepatterns.read.asking import question_item
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
@@ -93,8 +95,11 @@ def guard_keys(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 @async_unsafe  # also where it hits: code that works must not depend on what is cached
-def read(question: Question, load: Load) -> list[Row]:
-    """The rows that answer `question`, from the cache or by calling `load`."""
+def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
+    """The rows that answer `question`, from the cache or by calling `load`.
+
+    `asker` is the compiler that knows the statement, where there is one.
+    """
     started = time.perf_counter()
     stamps, guards = question.stamps, question.guards
     try:
@@ -126,7 +131,7 @@ def read(question: Question, load: Load) -> list[Row]:
         return _from_database(question, load, started, outcome.ERROR, "misconfigured")
     if held is None:
         return _from_database(question, load, started, outcome.MISS, WRITER)
-    return _load_once(store, question, held, load, started)
+    return _load_once(store, question, held, load, started, asker)
 
 
 def served(payload: bytes | None, standing: Sequence[bytes | None]) -> list[Row] | None:
@@ -186,6 +191,7 @@ def _load_once(
     stamps: list[bytes],
     load: Load,
     started: float,
+    asker: Any,
 ) -> list[Row]:
     flight = (question.key, tuple(stamps))
     land = flights.lead(flight)
@@ -211,9 +217,8 @@ def _load_once(
         try:
             payload = make_entry(rows, stamps, ttl, took)
             size = len(payload)
-            store.store(
-                [(question.key, payload, ttl)], question.stamps, question.ttl + STAMP_MARGIN
-            )
+            items = [(question.key, payload, ttl), *question_item(asker, question, ttl)]
+            store.store(items, question.stamps, question.ttl + STAMP_MARGIN)
         except UnstorableValue as error:
             reason = unstored_reason(error)
         except BackendError:

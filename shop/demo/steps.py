@@ -1,10 +1,14 @@
 """The demo from start to finish."""
 
 import contextlib
+import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from django.apps import apps
 
 from shop import home
 from shop.demo.check import check_pages
@@ -44,7 +48,26 @@ def check(*, count: int, say: Say) -> bool:
         _prepare(running, "--products", "1500", "--reviews", "3000")
         port = free_port()
         with workers(running, port=port, count=count):
-            return check_pages(f"http://127.0.0.1:{port}", say)
+            pages_are_well = check_pages(f"http://127.0.0.1:{port}", say)
+            return _nothing_is_stale(running, say) and pages_are_well
+
+
+def _nothing_is_stale(running: Site, say: Say) -> bool:
+    """Compare what the visits have left in the cache with the database."""
+    if not apps.is_installed("cachepatterns"):
+        return True
+    command = [sys.executable, str(home.BASE_DIR / "manage.py"), "cache_verify", "--json"]
+    done = subprocess.run(command, env=running.env, capture_output=True, text=True, check=False)
+    if not done.stdout:
+        raise StepFailed(f"cache_verify failed:\n{done.stderr}")
+    found = json.loads(done.stdout)
+    for finding in found["findings"]:
+        say(f"STALE  {finding['key']}: {finding['difference']}")
+    say(
+        f"{found['checked']} entries compared with the database, {found['stale']} stale, "
+        f"{found['unknown']} unknown."
+    )
+    return found["checked"] > 0 and not found["stale"]
 
 
 def _prepare(running: Site, *arguments: str) -> None:
