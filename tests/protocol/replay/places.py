@@ -17,10 +17,7 @@ import redis
 from django.db import connection
 
 from cachepatterns.backends.redis import RedisBackend
-from cachepatterns.conf import config
-from cachepatterns.core.guard import guard_of
-from cachepatterns.core.key import guard_key, tag_key
-from cachepatterns.read import compiler
+from cachepatterns.read import direct
 from cachepatterns.read.lookup import Question, served
 from shop.servers import EmbeddedValkey
 from tests.app.models import Category
@@ -74,9 +71,9 @@ class Table:
             asked.append(question)
             return load()
 
-        with patch.object(compiler, "read", spy):
+        with patch.object(direct, "read", spy):
             self.ask(query)
-        assert len(asked[0].tags) == 2, "an entry rests on the model tag and its list's"
+        assert len(asked[0].stamps) == 2, "an entry rests on the model tag and its list's"
         return asked[0]
 
     def remove(self) -> None:
@@ -92,13 +89,12 @@ class Keys:
     """The keys that matter, by the names that the model gives them."""
 
     def __init__(self, table: Table) -> None:
-        prefix = config().PREFIX
         a, b = table.questions[A], table.questions[B]
-        (self.guard,) = {guard_key(prefix, guard_of(tag)) for tag in a.tags + b.tags}
+        (self.guard,) = {*a.guards, *b.guards}
         self.stamps = {
-            MODEL: tag_key(prefix, a.tags[0]),
-            A: tag_key(prefix, a.tags[1]),
-            B: tag_key(prefix, b.tags[1]),
+            MODEL: a.stamps[0],
+            A: a.stamps[1],
+            B: b.stamps[1],
         }
         self.entries = {A: a.key, B: b.key}
 
@@ -147,13 +143,13 @@ class Server:
     def told(self, query: int) -> int | None:
         """What any reader that looks up now would be told; `None` for a miss. Changes nothing."""
         question = self.table.questions[query]
-        found = self.backend.read(question.guard_keys(), [question.key, *question.stamp_keys()])
+        found = self.backend.read(question.guards, [question.key, *question.stamps])
         return self._served(found.values) if all(found.is_open) else None
 
     def entry(self, query: int) -> int | None:
         """What the list's entry says if all of its stamps stand, whatever the guard says."""
         question = self.table.questions[query]
-        return self._served(self.backend.get_many([question.key, *question.stamp_keys()]))
+        return self._served(self.backend.get_many([question.key, *question.stamps]))
 
     @staticmethod
     def _served(values: Sequence[bytes | None]) -> int | None:

@@ -81,14 +81,12 @@ def stamps_after_query() -> Iterator[None]:
     def not_yet(*args: Any) -> Any:
         return args
 
-    def load_first(
-        store: Any, question: Any, keys: Any, stamps: Any, load: Any, started: float
-    ) -> Any:
+    def load_first(store: Any, question: Any, stamps: Any, load: Any, started: float) -> Any:
         rows = load()
         held = mint(*stamps)
         if held is None:
             return rows
-        return load_once(store, question, keys, held, lambda: rows, started)
+        return load_once(store, question, held, lambda: rows, started)
 
     with (
         patch.object(lookup, "mint_missing", not_yet),
@@ -119,9 +117,9 @@ def refused_store_late() -> Iterator[None]:
     def and_store(question: Any, load: Any, started: float, how: str, reason: str) -> Any:
         rows = from_database(question, load, started, how, reason)
         if reason == "writer registered":
-            keys, store = question.stamp_keys(), current_store()
+            keys, store = question.stamps, current_store()
             fresh = [new_stamp() for _ in keys]
-            stamps = store.mint(question.guard_keys(), keys, fresh, question.ttl)
+            stamps = store.mint(question.guards, keys, fresh, question.ttl)
             if stamps is not None:
                 payload = lookup.make_entry(rows, stamps, question.ttl, 0.0)
                 store.store([(question.key, payload, question.ttl)], keys, question.ttl)
