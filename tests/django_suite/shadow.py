@@ -17,6 +17,8 @@ from itertools import count
 from typing import Any
 from unittest import mock
 
+import msgspec
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 _generations = count()
@@ -37,15 +39,15 @@ def _not_stored() -> Any:
 def install() -> None:
     """Put everything in place, for the life of this process."""
     from cachepatterns import queryset, sqlwatch
-    from cachepatterns.read import compiler, eligibility, rows
+    from cachepatterns.read import compiler, direct, eligibility, raw, rows
     from cachepatterns.write import dispatch
 
     for module in (dispatch, sqlwatch):
         _replace(module, "in_transaction", lambda connection: False)
     _replace(eligibility, "why_not_in_transaction", _why_not)
-    for module in (compiler, rows):
+    for module in (compiler, direct, raw, rows):
         _replace(module, "read", _checked(module.read))
-        _replace(module, "source_id", _per_generation(module.source_id))
+    _replace(rows, "source_id", _per_generation(rows.source_id))
     _replace(queryset, "get_rows", _checked_rows(queryset.get_rows))
     for name in ("rollback", "savepoint_rollback", "commit", "close"):
         _renew_after(name)
@@ -64,10 +66,14 @@ def _why_not(connection: BaseDatabaseWrapper) -> str:
 def _per_generation(source_id: Any) -> Any:
     @wraps(source_id)
     def renamed(connection: Any) -> str:
-        number = connection.__dict__.setdefault("_generation", next(_generations))
-        return f"{source_id(connection)}{number:x}"
+        return f"{source_id(connection)}{_generation(connection):x}"
 
     return renamed
+
+
+def _generation(connection: Any) -> int:
+    number: int = connection.__dict__.setdefault("_generation", next(_generations))
+    return number
 
 
 def _renew_after(name: str) -> None:
@@ -79,6 +85,7 @@ def _renew_after(name: str) -> None:
             return method(self, *args, **kwargs)
         finally:
             self.__dict__["_generation"] = next(_generations)
+            self.__dict__.pop("_cachepatterns_row_plans", None)  # they hold keys
 
     _replace(BaseDatabaseWrapper, name, renewing)
 
@@ -87,6 +94,8 @@ def _checked(read: Any) -> Any:
     @wraps(read)
     def checked(question: Any, load: Any) -> Any:
         loads = []
+        number = _generation(connections[question.using])
+        question = msgspec.structs.replace(question, key=f"{question.key}:{number:x}")
 
         def loaded() -> Any:
             loads.append(1)
