@@ -28,6 +28,7 @@ from cachepatterns.transactions import (
     raw_transaction_ended,
     savepoint_ended,
 )
+from cachepatterns.write.appending import Appended, appended
 from cachepatterns.write.coarse import coarse_event, written_tables
 from cachepatterns.write.dispatch import REFUSALS, mark_written, record, statement_fence
 
@@ -73,6 +74,13 @@ def watch(
         return execute(sql, params, many, context)
     if is_announced(connection, found.verb, found.target):
         return execute(_marked(sql, connection, found), params, many, context)
+    telling = _telling(connection, found, sql, many)
+    if telling is not None:
+        return telling.run(
+            lambda text: execute(_marked(text, connection, found), params, False, context),
+            sql,
+            context["cursor"],
+        )
     event = _event(connection, None if found.kind is Kind.UNKNOWN else found)
     if event is None:
         return execute(sql, params, many, context)
@@ -111,6 +119,16 @@ def _marked(sql: Any, connection: BaseDatabaseWrapper, found: Statement) -> Any:
     info = getattr(connection.connection, "info", None)  # psycopg's
     pid = getattr(info, "backend_pid", 0)
     return sql + marker(conf.PREFIX, found.target, pid) if pid else sql
+
+
+def _telling(
+    connection: BaseDatabaseWrapper, found: Statement, sql: Any, many: bool
+) -> Appended | None:
+    try:
+        return appended(connection, found, sql, many)
+    except Exception:
+        log.log("cachepatterns could not have a write tell its rows", exc_info=True)
+        return None
 
 
 def _event(connection: BaseDatabaseWrapper, found: Statement | None) -> InvalidationEvent | None:

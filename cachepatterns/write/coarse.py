@@ -34,6 +34,13 @@ WRITERS = {
 """The functions of Django in which a write begins, innermost first, and what it is called."""
 
 
+_NOT_THE_USERS = (
+    *("cachepatterns.", "django.", "contextlib", "functools"),
+    *("asgiref.", "asyncio.", "concurrent.futures.", "threading", "contextvars"),
+)
+"""Modules in which no call site is looked for; async writes run in a thread of asgiref's."""
+
+
 def coarse_event(
     connection: BaseDatabaseWrapper, statement: Statement | None
 ) -> InvalidationEvent | None:
@@ -58,7 +65,8 @@ def coarse_event(
         tags=tuple(sorted(tags)),
         source=source,
         using=connection.alias,
-        coarse=True,
+        # Of a table without a policy no entry rests on less than the whole.
+        coarse=any(site.policy_for(model) is not None for model in written),
         site=site_of_call,
     )
 
@@ -123,7 +131,7 @@ def origin() -> tuple[str, str]:
         name = frame.f_globals.get("__name__", "")
         if not source:
             source = WRITERS.get((name, frame.f_code.co_name), "")
-        if not name.startswith(("cachepatterns.", "django.", "contextlib")):
+        if not name.startswith(_NOT_THE_USERS):
             return source or "raw SQL", f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return source or "raw SQL", ""

@@ -11,7 +11,7 @@ catches ``update()``, ``bulk_update()`` and, through the base manager, ``save()`
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,21 +22,11 @@ from django.db.models import sql
 from django.db.models.sql.compiler import SQLUpdateCompiler
 from django.db.models.sql.constants import ROW_COUNT
 
-from cachepatterns.core.change import Change, RowValues
-from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site, table_name
-from cachepatterns.transactions import announced, database_id
-from cachepatterns.write.changes import (
-    closing_tags,
-    model_tags,
-    row_tags,
-    rule_tags,
-    tells_its_table,
-    unknown_change,
-)
-from cachepatterns.write.dispatch import record, statement_fence
-from cachepatterns.write.fence import Fence
+from cachepatterns.transactions import announced
+from cachepatterns.write.changes import tells_its_table
+from cachepatterns.write.telling import Telling, told_columns
 
 if TYPE_CHECKING:
     _Base: Any = SQLUpdateCompiler
@@ -124,109 +114,25 @@ class TrackedUpdateMixin(_Base):
 
     def _whole_table(self, policy: ResolvedPolicy) -> int:
         """An UPDATE without WHERE: returning every row of the table would cost too much."""
-        database = database_id(self.connection)
-        with statement_fence(self.connection, closing_tags(policy, database)) as fence:
+        telling = Telling(self.connection, policy, writer())
+        with telling.around():
             with announced(self.connection, "UPDATE", table_name(policy.model)):
                 count: int = super().execute_sql(ROW_COUNT)
-            changes = [unknown_change(policy.model, self.using, writer())]
-            tags = model_tags(policy.label, database) | rule_tags(policy, changes)
-            self._record(policy, tags, None, fence)
+            telling.everything()
         return count
 
     def _returning(
         self, policy: ResolvedPolicy, statement: str, returning: str, params: Sequence[Any]
     ) -> list[tuple[Any, ...]]:
-        quote = self.connection.ops.quote_name
-        fields = _told_fields(policy)
-        told = [f"{side}.{quote(field.column)}" for side in ("old", "new") for field in fields]
-        database = database_id(self.connection)
-        with statement_fence(self.connection, closing_tags(policy, database)) as fence:
+        telling = Telling(self.connection, policy, writer())
+        told = told_columns(self.connection, telling.fields, "old", "new")
+        half = len(telling.fields)
+        with telling.around():
             with (
                 announced(self.connection, "UPDATE", table_name(policy.model)),
                 self.connection.cursor() as cursor,
             ):
                 cursor.execute(f"{statement} {returning} {', '.join(told)}", params)
                 rows: list[tuple[Any, ...]] = cursor.fetchall()
-            if rows:
-                self._account(policy, fields, [row[-len(told) :] for row in rows], fence)
+            telling.rows([(row[-2 * half : -half], row[-half:]) for row in rows])
         return rows
-
-    def _account(
-        self,
-        policy: ResolvedPolicy,
-        fields: Sequence[Any],
-        rows: Sequence[Sequence[Any]],
-        fence: Fence | None,
-    ) -> None:
-        attnames = [field.attname for field in fields]
-        half = len(attnames)
-        pairs = [
-            (
-                dict(zip(attnames, row[:half], strict=True)),
-                dict(zip(attnames, row[half:], strict=True)),
-            )
-            for row in rows
-        ]
-        tags = row_tags(policy, database_id(self.connection), pairs)
-        if policy.has_rules:
-            tags |= rule_tags(policy, self._changes(policy, fields, pairs))
-        alone = str(_pk_of(policy, pairs[0][1])) if len(pairs) == 1 else None
-        self._record(policy, tags, alone, fence)
-
-    def _changes(
-        self,
-        policy: ResolvedPolicy,
-        fields: Sequence[Any],
-        pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
-    ) -> list[Change]:
-        """The rows as the model would give them: through the fields' converters."""
-        meta = policy.model._meta
-        converters = self.get_converters([field.get_col(meta.db_table) for field in fields])
-        attnames = [field.attname for field in fields]
-
-        def converted(values: Mapping[str, Any]) -> RowValues:
-            rows = [list(values.values())]
-            row = next(iter(self.apply_converters(rows, converters))) if converters else rows[0]
-            return RowValues(dict(zip(attnames, row, strict=True)))
-
-        return [
-            Change(
-                model=policy.model,
-                pk=_pk_of(policy, after),
-                before=converted(before),
-                after=converted(after),
-                using=self.using,
-                source=writer(),
-            )
-            for before, after in pairs
-        ]
-
-    def _record(
-        self, policy: ResolvedPolicy, tags: set[str], pk: str | None, fence: Fence | None
-    ) -> None:
-        record(
-            self.connection,
-            InvalidationEvent(
-                labels=(policy.label,),
-                tags=tuple(sorted(tags)),
-                source=writer(),
-                using=self.using,
-                object_pk=pk,
-                object_label=policy.label if pk is not None else None,
-            ),
-            fence,
-        )
-
-
-def _told_fields(policy: ResolvedPolicy) -> list[Any]:
-    """The columns the statement tells: all of them only where rules may ask for any."""
-    meta = policy.model._meta
-    if policy.has_rules:
-        return list(meta.local_concrete_fields)
-    return list(dict.fromkeys([*meta.pk_fields, *(n.field for n in policy.narrowing)]))
-
-
-def _pk_of(policy: ResolvedPolicy, values: Mapping[str, Any]) -> Any:
-    """The primary key: a tuple where it is composite."""
-    found = tuple(values[field.attname] for field in policy.model._meta.pk_fields)
-    return found[0] if len(found) == 1 else found

@@ -1,0 +1,164 @@
+"""From the rows that a statement itself told to the event that is recorded.
+
+Whoever has a statement tell its rows does it within `telling`, and hands them to `account`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cachepatterns.core import tag
+from cachepatterns.core.change import Change, RowValues
+from cachepatterns.observe import InvalidationEvent
+from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.transactions import database_id, in_transaction
+from cachepatterns.write.changes import (
+    closing_tags,
+    model_tags,
+    row_tags,
+    rule_tags,
+    unknown_change,
+)
+from cachepatterns.write.dispatch import REFUSALS, record, statement_fence
+from cachepatterns.write.fence import Fence
+
+Row = Sequence[Any]
+Pair = tuple[Row | None, Row | None]
+"""What a row held before and after, in the order of `told_fields`; `None` where it was not."""
+
+
+class Telling:
+    """One write to one model, by a statement that tells its rows."""
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        policy: ResolvedPolicy,
+        source: str,
+        beyond: InvalidationEvent | None = None,
+    ) -> None:
+        self.connection = connection
+        self.policy = policy
+        self.source = source
+        self.beyond = beyond
+        """What the database may change of itself with these rows, in other tables."""
+        self.database = database_id(connection)
+        self.fields = told_fields(policy)
+        self.fence: Fence | None = None
+
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """Keep readers away while the statement runs, and whatever ends it lose no write."""
+        closing = closing_tags(self.policy, self.database)
+        for name in self.beyond.tags if self.beyond else ():
+            closing.add(tag.ALL_NAMED if name.startswith("#") else name)
+        with statement_fence(self.connection, closing) as self.fence:
+            try:
+                yield
+            except REFUSALS:
+                raise  # it has not been carried out
+            except BaseException:
+                if in_transaction(self.connection):
+                    self.everything()  # it may have been, and may yet be committed
+                raise
+
+    def everything(self) -> None:
+        """Any row may have been written, or all of them."""
+        changes = [unknown_change(self.policy.model, self.connection.alias, self.source)]
+        tags = model_tags(self.policy.label, self.database) | rule_tags(self.policy, changes)
+        self._record(tags, None)
+
+    def rows(self, pairs: Sequence[Pair]) -> None:
+        """Just these rows were written."""
+        if not pairs:
+            return
+        attnames = [field.attname for field in self.fields]
+
+        def named(row: Row | None) -> dict[str, Any] | None:
+            return None if row is None else dict(zip(attnames, row, strict=True))
+
+        values = [(named(before), named(after)) for before, after in pairs]
+        tags = row_tags(self.policy, self.database, values)
+        if self.policy.has_rules:
+            tags |= rule_tags(self.policy, self._changes(values))
+        self._record(tags, self._key(values[0]) if len(values) == 1 else None)
+
+    def _key(self, values: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]) -> Any:
+        """The primary key: a tuple where it is composite."""
+        row, meta = values[1] or values[0] or {}, self.policy.model._meta
+        found = tuple(row[field.attname] for field in meta.pk_fields)
+        return found[0] if len(found) == 1 else found
+
+    def _changes(
+        self, values: Sequence[tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]]
+    ) -> list[Change]:
+        """The rows as the model would give them: through the fields' converters."""
+        converters = {}
+        for field in self.fields:
+            column = field.get_col(self.policy.model._meta.db_table)
+            found = [
+                *self.connection.ops.get_db_converters(column),
+                *column.get_db_converters(self.connection),
+            ]
+            converters[field.attname] = (column, found)
+
+        def converted(row: Mapping[str, Any] | None) -> RowValues | None:
+            if row is None:
+                return None
+            given = {}
+            for attname, value in row.items():
+                column, convert = converters[attname]
+                for converter in convert:
+                    value = converter(value, column, self.connection)
+                given[attname] = value
+            return RowValues(given)
+
+        return [
+            Change(
+                model=self.policy.model,
+                pk=self._key(pair),
+                before=converted(pair[0]),
+                after=converted(pair[1]),
+                using=self.connection.alias,
+                source=self.source,
+            )
+            for pair in values
+        ]
+
+    def _record(self, tags: set[str], pk: Any) -> None:
+        label, beyond = self.policy.label, self.beyond
+        record(
+            self.connection,
+            InvalidationEvent(
+                labels=tuple(sorted({label, *(beyond.labels if beyond else ())})),
+                tags=tuple(sorted(tags | set(beyond.tags if beyond else ()))),
+                source=self.source,
+                using=self.connection.alias,
+                object_pk=None if pk is None else str(pk),
+                object_label=None if pk is None else label,
+                coarse=beyond is not None,
+                site=beyond.site if beyond else "",
+            ),
+            self.fence,
+        )
+
+
+def told_fields(policy: ResolvedPolicy) -> list[models.Field[Any, Any]]:
+    """The columns a statement tells: all of them only where rules may ask for any."""
+    meta: Any = policy.model._meta
+    if policy.has_rules:
+        return list(meta.local_concrete_fields)
+    return list(dict.fromkeys([*meta.pk_fields, *(n.field for n in policy.narrowing)]))
+
+
+def told_columns(connection: BaseDatabaseWrapper, fields: Sequence[Any], *sides: str) -> list[str]:
+    """The columns as they stand in RETURNING, once for each of `sides` (``old``, ``new``)."""
+    columns = [connection.ops.quote_name(field.column) for field in fields]
+    if not sides:
+        return columns
+    return [f"{side}.{column}" for side in sides for column in columns]
