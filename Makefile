@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 # Touched last, so that an interrupted installation is begun again.
 READY := $(VENV)/.ready
 
-.PHONY: help demo check-demo test bench faults django-suite lint format types contracts clean venv
+.PHONY: help demo check-demo test test-databases bench faults django-suite lint format types contracts clean venv
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -43,6 +43,12 @@ django-suite: $(READY)  ## Django's own ORM tests with everything cached (many m
 
 faults: $(READY)  ## hundreds of kills, cuts, restarts and failovers: about ten minutes
 	CACHEPATTERNS_FAULTS=nightly $(BIN)/python -m pytest -n0 -s tests/faults $(ARGS)
+
+DATABASE_TESTS := tests/write_paths tests/integration/test_moving_rows.py -k "not sqlite"
+
+test-databases: $(READY)  ## every write path on Debian's PostgreSQL 15 and MariaDB
+	TESTS_DATABASE=postgresql15 $(BIN)/python -m pytest $(DATABASE_TESTS) $(ARGS)
+	TESTS_DATABASE=mariadb $(BIN)/python -m pytest $(DATABASE_TESTS) $(ARGS)
 
 bench: $(READY)  ## every case beside other ORM caches, as ratios (ARGS=--quick: a minute)
 	@$(BIN)/pip install --quiet --constraint constraints.txt \

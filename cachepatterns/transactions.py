@@ -194,14 +194,17 @@ def is_customised(connection: BaseDatabaseWrapper) -> bool:
 
 # -- writes that announce themselves --------------------------------------------------------
 
-_announced: ContextVar[tuple[str, str, str] | None] = ContextVar(
+_announced: ContextVar[tuple[str, str, str | None] | None] = ContextVar(
     "cachepatterns_announced", default=None
 )
 
 
 @contextlib.contextmanager
-def announced(connection: BaseDatabaseWrapper, verb: str, table: str) -> Iterator[None]:
-    """The next `verb` on `table` is accounted for row by row by the caller."""
+def announced(connection: BaseDatabaseWrapper, verb: str, table: str | None) -> Iterator[None]:
+    """The next `verb` on `table` is accounted for row by row by the caller.
+
+    `table` is `None` where the text does not tell it (``WITH … UPDATE``).
+    """
     token = _announced.set((connection.alias, verb, table))
     try:
         yield

@@ -3,7 +3,7 @@
 The process that starts the run starts both and puts their addresses into the environment, from
 which `tests.settings` reads them; xdist's workers inherit it. It is a plugin named on the command
 line (`-p tests.servers` in pyproject.toml), since pytest-django loads the settings before any
-conftest file is read.
+conftest file is read. ``TESTS_DATABASE`` chooses another database (see `tests.databases`).
 """
 
 import contextlib
@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from shop.processes import interrupts_raise
-from shop.servers import EmbeddedPostgres, EmbeddedValkey
+from shop.servers import EmbeddedValkey
+from tests.databases import DATABASES
 
 RUNS_NO_TEST = {"-h", "--help", "-V", "--version", "--fixtures", "--markers"}
 
@@ -33,9 +34,8 @@ def pytest_load_initial_conftests(
         running.enter_context(interrupts_raise())
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="cachepatterns-tests-"))
         os.environ["TESTS_FOLDER"] = folder
-        os.environ["DATABASE_URL"] = running.enter_context(
-            EmbeddedPostgres(Path(folder), durable=False)
-        ).url
+        database = DATABASES[os.environ.get("TESTS_DATABASE", "postgresql18")]
+        os.environ["DATABASE_URL"] = running.enter_context(database(Path(folder))).url
         os.environ["CACHE_URL"] = running.enter_context(
             EmbeddedValkey(Path(folder), maxmemory="256mb")
         ).url

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from shop.settings import *  # noqa: F403
 from shop.settings import CACHEPATTERNS, CACHES, DATABASES, INSTALLED_APPS
+from tests import mysql  # noqa: F401 - before Django looks for a driver
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.app", "tests.others"]
 

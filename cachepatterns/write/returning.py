@@ -2,7 +2,8 @@
 
 What an instance had loaded is not what the database held: another writer may have moved
 the row since. On PostgreSQL 18 ``UPDATE … RETURNING old.*, new.*`` tells both in the
-statement that writes, at no statement more. Elsewhere the coarse layer takes over.
+statement that writes, at no statement more; before 18 the statement reads them itself
+(`write/oldvalues.py`). On other databases the coarse layer takes over.
 
 Reached because `CachedQuery.chain()` maps `sql.UpdateQuery` to `TrackedUpdateQuery`: that
 catches ``update()``, ``bulk_update()`` and, through the base manager, ``save()``.
@@ -26,6 +27,7 @@ from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import announced
 from cachepatterns.write.changes import tells_its_table
+from cachepatterns.write.oldvalues import with_old_values
 from cachepatterns.write.telling import Telling, told_columns
 
 if TYPE_CHECKING:
@@ -82,17 +84,18 @@ class TrackedUpdateMixin(_Base):
             statement, params = self.as_sql()
         except EmptyResultSet:
             return 0
-        if not statement:
-            return super().execute_sql(result_type)
-        return len(self._returning(policy, statement, "RETURNING", params))
+        rows = self._returning(policy, statement, params, "RETURNING") if statement else None
+        return super().execute_sql(result_type) if rows is None else len(rows)
 
     def execute_returning_sql(self, returning_fields: Sequence[Any] | None) -> Any:
         policy = self._policy()
-        if policy is None or not returning_fields or self.query.related_updates:
+        if policy is None or not returning_fields or not self.query.where:
             return super().execute_returning_sql(returning_fields)
         statement, params = self.as_sql()
         returning, more = self.connection.ops.returning_columns(returning_fields)
-        rows = self._returning(policy, statement, returning + ",", (*params, *more))
+        rows = self._returning(policy, statement, params, returning + ",", more)
+        if rows is None:
+            return super().execute_returning_sql(returning_fields)
         rows = [tuple(row[: len(returning_fields)]) for row in rows]
         table = policy.model._meta.db_table
         columns = [field.get_col(table) for field in returning_fields]
@@ -101,9 +104,7 @@ class TrackedUpdateMixin(_Base):
 
     def _policy(self) -> ResolvedPolicy | None:
         """The policy of the model written, if its rows can be told one by one."""
-        if self.connection.vendor != "postgresql" or self.connection.pg_version < 180000:
-            return None
-        if self.query.related_updates:
+        if self.connection.vendor != "postgresql" or self.query.related_updates:
             return None
         policy = site.policy_for(self.query.model)
         if policy is None or not tells_its_table(policy.model):
@@ -122,17 +123,33 @@ class TrackedUpdateMixin(_Base):
         return count
 
     def _returning(
-        self, policy: ResolvedPolicy, statement: str, returning: str, params: Sequence[Any]
-    ) -> list[tuple[Any, ...]]:
+        self,
+        policy: ResolvedPolicy,
+        statement: str,
+        params: Sequence[Any],
+        returning: str,
+        more: Sequence[Any] = (),
+    ) -> list[tuple[Any, ...]] | None:
+        """Run the UPDATE and account for its rows; `None` if it can not be made to tell them."""
         telling = Telling(self.connection, policy, writer())
-        told = told_columns(self.connection, telling.fields, "old", "new")
+        verb: str = "UPDATE"
+        table: str | None = table_name(policy.model)
+        if self.connection.pg_version >= 180000:
+            told = told_columns(self.connection, telling.fields, "old", "new")
+        else:
+            saves = telling.source == "save"
+            found = with_old_values(self, statement, params, telling.fields, saves=saves)
+            if found is None:
+                return None
+            statement, params, told = found
+            verb, table = "WITH", None
         half = len(telling.fields)
         with telling.around():
             with (
-                announced(self.connection, "UPDATE", table_name(policy.model)),
+                announced(self.connection, verb, table),
                 self.connection.cursor() as cursor,
             ):
-                cursor.execute(f"{statement} {returning} {', '.join(told)}", params)
+                cursor.execute(f"{statement} {returning} {', '.join(told)}", (*params, *more))
                 rows: list[tuple[Any, ...]] = cursor.fetchall()
             telling.rows([(row[-2 * half : -half], row[-half:]) for row in rows])
         return rows

@@ -21,6 +21,7 @@ class EmbeddedPostgres(EmbeddedServer):
     """PostgreSQL 18. `durable=False` trades the safety of the data for the speed of tests."""
 
     name = "postgres"
+    locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
     stop_signal = signal.SIGINT  # "fast": end the sessions, write a checkpoint, leave
 
     def __init__(
@@ -31,6 +32,10 @@ class EmbeddedPostgres(EmbeddedServer):
         self.options = options
         self._user = _unprivileged_user() if os.geteuid() == 0 else ""
         self._password_file = self.directory / "postgres.password"
+
+    @property
+    def binaries(self) -> Path:
+        return _binaries()
 
     @property
     def url(self) -> str:
@@ -47,7 +52,7 @@ class EmbeddedPostgres(EmbeddedServer):
     def prepare(self) -> None:
         super().prepare()
         if self._user:
-            _let_traverse([self.directory, _binaries()])
+            _let_traverse([self.directory, self.binaries])
         if not self.home.exists():
             self._make_cluster()
 
@@ -63,7 +68,7 @@ class EmbeddedPostgres(EmbeddedServer):
         ]
         return Program(
             command=[
-                str(_binaries() / "postgres"),
+                str(self.binaries / "postgres"),
                 *("-D", str(self.home)),
                 *(word for setting in settings for word in ("-c", setting)),
             ],
@@ -93,11 +98,10 @@ class EmbeddedPostgres(EmbeddedServer):
         with interrupts_held():
             self._process = Program(
                 command=[
-                    str(_binaries() / "initdb"),
+                    str(self.binaries / "initdb"),
                     *("-D", str(unfinished)),
                     *("--username=postgres", f"--pwfile={self._password_file}"),
-                    *("--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin"),
-                    *("--builtin-locale=C.UTF-8", "--locale=C"),
+                    *("--auth=scram-sha-256", "--encoding=UTF8", *self.locale),
                     *([] if self.durable else ["--no-sync"]),
                 ],
                 log=self.log,

@@ -63,7 +63,7 @@ def start(group, using):
 
 @pytest.mark.parametrize("using", DATABASES)
 @pytest.mark.parametrize("group", READS)
-def test_every_read_is_answered_from_the_cache_the_second_time(group, using):
+def test_every_read_is_answered_from_the_cache_the_second_time(group, using, empty_cache):
     first = start(group, using)
     assert answers(group, using) == (first, set(READS[group]))
     assert first == truth(group, using)
