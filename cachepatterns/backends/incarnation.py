@@ -1,4 +1,4 @@
-"""Which server a connection talks to: its incarnation, asked once per connection.
+"""Which server a connection talks to: its incarnation, asked per connection.
 
 After a restart or a failover, registrations may be lost, and an old stamp may stand again
 whose deletion never reached the replica that is primary now. So whatever was registered on
@@ -10,6 +10,7 @@ that kept running brings its run id back, but not its replication's.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import redis
@@ -17,19 +18,34 @@ import redis
 ID_LENGTH = 12
 """Characters kept of each of the two ids."""
 
+ASK_AGAIN_SECONDS = 2.0
+
 
 class Incarnation:
-    """The incarnation of the server behind one connection; forgotten when it reconnects."""
+    """The incarnation of the server behind one connection; forgotten when it reconnects.
+
+    And asked again now and then: a primary changes its ``master_replid`` while it runs when it
+    gets its first replica, or has had none for long. Connections that were made before and after
+    would disagree for ever, and each would take the other's guards for a lost server's.
+    """
 
     def __init__(self, connection: Any) -> None:
         self.run = ""
+        self._asked_at = 0.0
         # Kept weakly by the connection, so it must be held there by us.
         connection.register_connect_callback(self.forget)
 
     def forget(self, connection: Any) -> None:
         self.run = ""
 
+    def current(self, connection: Any) -> str:
+        """The incarnation as it was said to be a moment ago; the connection stands."""
+        if self.run and time.monotonic() - self._asked_at < ASK_AGAIN_SECONDS:
+            return self.run
+        return self.ask(connection)
+
     def ask(self, connection: Any) -> str:
+        self._asked_at = time.monotonic()
         try:
             said = {
                 **_info(connection, "server"),

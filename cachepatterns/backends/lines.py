@@ -91,7 +91,7 @@ def _exchange(connection: Any, words: Callable[[str], Words]) -> tuple[Any, str]
     # it, to a server that has been restarted or promoted since, and name the former one.
     connection.connect()
     connection.check_health()
-    run = known.run or known.ask(connection)
+    run = known.current(connection)
     packed = pack_command(tuple(words(run)))  # type: ignore[arg-type]  # the stub says: of one
     connection.send_packed_command((packed,), check_health=False)
     return connection.read_response(), run
