@@ -7,6 +7,7 @@ plan, nothing to be cached here and now. The long way asks everything again, and
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -43,8 +44,32 @@ def fetch(queryset: Any) -> list[Any] | None:
         found = plain(queryset.query).get_compiler(using).execute_sql(MULTI)
         return list(chain.from_iterable(found))
 
-    found = _ask(queryset, ROWS, load)
+    found = _ask(queryset, ROWS, load, asker=_Statement(queryset))
     return None if found is None else finish(queryset, *found)
+
+
+class _Statement:
+    """What would be asked of the database, for the share of the entries beside which it is kept
+    (`read.asking`): only then is it compiled."""
+
+    asked_for = MULTI
+
+    def __init__(self, queryset: Any) -> None:
+        self._queryset = queryset
+
+    @cached_property
+    def _compiler(self) -> Any:
+        return plain(self._queryset.query).get_compiler(self._queryset.db)
+
+    @cached_property
+    def asked(self) -> tuple[str, tuple[Any, ...]]:
+        statement: tuple[str, tuple[Any, ...]] = self._compiler.as_sql()
+        return statement
+
+    def __getattr__(self, name: str) -> Any:
+        """What the compiler knows, once it has compiled: the columns, the query."""
+        _ = self.asked
+        return getattr(self._compiler, name)
 
 
 def count(queryset: Any) -> int | None:
@@ -75,7 +100,11 @@ def aggregate(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
 
 
 def _ask(
-    queryset: Any, operation: str, load: Callable[[str], list[Row]], more: tuple[Any, ...] = ()
+    queryset: Any,
+    operation: str,
+    load: Callable[[str], list[Row]],
+    more: tuple[Any, ...] = (),
+    asker: Any = None,
 ) -> tuple[list[Row], QueryPlan] | None:
     if not config().SHORTCUTS or queryset._for_write:
         return None
@@ -94,7 +123,8 @@ def _ask(
     if plan is None or (plan.is_eventual and decides_a_write()):
         return None
     values = (*shaped[1], more) if more else shaped[1]
-    return read(plan.question(query, values, connection), lambda: load(using)), plan
+    question = plan.question(query, values, connection)
+    return read(question, lambda: load(using), asker), plan
 
 
 def _plain_set(queryset: Any, using: str) -> QuerySet[Any]:
