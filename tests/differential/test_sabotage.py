@@ -9,7 +9,7 @@ import pytest
 from cachepatterns import sqlwatch
 from cachepatterns.read import compiler, eligibility, plans
 from cachepatterns.transactions import PendingWrites
-from cachepatterns.write import dispatch, inserting, returning
+from cachepatterns.write import dispatch, inserting, telling
 from cachepatterns.write.fence import Fence
 from tests.differential.harness import Difference, Harness, NoHit
 
@@ -64,7 +64,7 @@ FAULTS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
         BOTH,
     ),
     "inserts are not told": (((inserting, "row_tags", lambda _: lambda *args: set()),), BOTH),
-    "old values are forgotten": (((returning, "row_tags", _only_new_values),), POSTGRESQL),
+    "old values are forgotten": (((telling, "row_tags", _only_new_values),), POSTGRESQL),
     "transactions read what others see": (
         ((eligibility, "pending_writes", lambda _: lambda connection: None), *UNFENCED),
         POSTGRESQL,

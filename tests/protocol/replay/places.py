@@ -67,7 +67,7 @@ class Table:
         """What a reader of the list asks the cache, as the code itself puts it."""
         asked: list[Question] = []
 
-        def spy(question: Question, load: Any) -> Any:
+        def spy(question: Question, load: Any, *asker: Any) -> Any:
             asked.append(question)
             return load()
 

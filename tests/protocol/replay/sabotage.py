@@ -26,7 +26,7 @@ from cachepatterns.backends.store import Store, current_store
 from cachepatterns.core.stamp import new_stamp
 from cachepatterns.read import eligibility, lookup
 from cachepatterns.transactions import pending_writes
-from cachepatterns.write import dispatch, returning
+from cachepatterns.write import dispatch, telling
 from cachepatterns.write.fence import Fence
 from tests.protocol.moves import Point
 from tests.protocol.replay.actors import acting
@@ -81,12 +81,12 @@ def stamps_after_query() -> Iterator[None]:
     def not_yet(*args: Any) -> Any:
         return args
 
-    def load_first(store: Any, question: Any, stamps: Any, load: Any, started: float) -> Any:
+    def load_first(store: Any, question: Any, stamps: Any, load: Any, *rest: Any) -> Any:
         rows = load()
         held = mint(*stamps)
         if held is None:
             return rows
-        return load_once(store, question, held, lambda: rows, started)
+        return load_once(store, question, held, lambda: rows, *rest)
 
     with (
         patch.object(lookup, "mint_missing", not_yet),
@@ -189,8 +189,8 @@ def bump_before_statement() -> Iterator[None]:
         yield None
 
     with (
-        patch.object(returning, "statement_fence", early),
-        patch.object(returning, "record", lambda *args: None),
+        patch.object(telling, "statement_fence", early),
+        patch.object(telling, "record", lambda *args: None),
     ):
         yield
 
@@ -198,7 +198,7 @@ def bump_before_statement() -> Iterator[None]:
 @contextmanager
 def old_values_of_the_instance() -> Iterator[None]:
     """Every writer has loaded the row when it stood in list a."""
-    row_tags = returning.row_tags
+    row_tags = telling.row_tags
 
     def outdated(policy: Any, database: str, rows: Any) -> Any:
         with connection.cursor() as cursor:
@@ -206,7 +206,7 @@ def old_values_of_the_instance() -> Iterator[None]:
             (loaded,) = cursor.fetchone()
         return row_tags(policy, database, [({**b, "parent_id": loaded}, a) for b, a in rows])
 
-    with patch.object(returning, "row_tags", outdated):
+    with patch.object(telling, "row_tags", outdated):
         yield
 
 
