@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.core import tag
 from cachepatterns.core.change import Change, RowValues
+from cachepatterns.exceptions import WriteRefused
 from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.transactions import database_id, in_transaction
@@ -60,8 +61,8 @@ class Telling:
         with statement_fence(self.connection, closing) as self.fence:
             try:
                 yield
-            except REFUSALS:
-                raise  # it has not been carried out
+            except (*REFUSALS, WriteRefused):
+                raise  # it has not been carried out, or will be rolled back
             except BaseException:
                 if in_transaction(self.connection):
                     self.everything()  # it may have been, and may yet be committed

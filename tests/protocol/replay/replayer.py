@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from cachepatterns.backends.store import current_store
 from tests.app.models import Category
@@ -27,8 +27,8 @@ from tests.protocol.state import NAMES, QUERIES, Entry, State, shown
 from tests.protocol.writers import ROWS
 
 
-class RolledBack(Exception):
-    """Raised in the user's code, within the transaction."""
+class RolledBack(IntegrityError):
+    """The database refuses a statement of the transaction."""
 
 
 class Replay:
