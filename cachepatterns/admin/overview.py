@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest
@@ -12,6 +13,7 @@ from django.utils.translation import ngettext
 from cachepatterns.admin.charts import latency_chart, outcomes_chart, rate_chart, sparkline
 from cachepatterns.admin.links import object_link
 from cachepatterns.stats.buckets import DEFAULT_PERIOD, PERIODS, Period
+from cachepatterns.stats.callsites import CallSite
 from cachepatterns.stats.invalidations import Invalidation
 from cachepatterns.stats.outboxes import Outbox
 from cachepatterns.stats.report import ModelReport, Report
@@ -27,6 +29,7 @@ from cachepatterns.templatetags.cachepatterns_numbers import (
 
 SHOWN_INVALIDATIONS = 15
 SHOWN_ATTENTION = 8
+SHOWN_CALL_SITES = 10
 
 
 def period_of(request: HttpRequest) -> Period:
@@ -40,6 +43,7 @@ def overview(request: HttpRequest, admin_site: Any, found: Report) -> dict[str, 
         **common(found),
         "cards": _cards(found),
         "models": [(model, sparkline(model.series)) for model in found.models],
+        "call_sites": _call_sites(found.models)[:SHOWN_CALL_SITES],
         "attention": found.attention[:SHOWN_ATTENTION],
         "invalidations": [
             _line(request, admin_site, doc) for doc in found.invalidations[:SHOWN_INVALIDATIONS]
@@ -60,6 +64,7 @@ def model_page(
     return {
         **common(found),
         "model": model,
+        "call_sites": _call_sites([model]),
         "policy_lines": _policy(model),
         "invalidations": [_line(request, admin_site, doc) for doc in own[:SHOWN_INVALIDATIONS]],
         "charts": (
@@ -161,6 +166,16 @@ def _line(request: HttpRequest, admin_site: Any, doc: Invalidation) -> dict[str,
         "link": object_link(request, admin_site, doc.object_label, doc.object_pk),
         "hidden": hidden,
     }
+
+
+def _call_sites(models: Iterable[ModelReport]) -> list[tuple[str, CallSite, int]]:
+    """Where coarse writes of these models come from, the most frequent first."""
+    found = [
+        (model.label, call, times)
+        for model in models
+        for call, times in model.numbers.call_sites.items()
+    ]
+    return sorted(found, key=lambda line: -line[2])
 
 
 def _policy(model: ModelReport) -> list[tuple[str, str, str]]:

@@ -37,6 +37,10 @@ def as_data(report: Report, models: Iterable[ModelReport] | None = None) -> dict
                 "label": model.label,
                 "tier": model.policy.tier.name if model.policy else None,
                 **numbers_data(model.numbers),
+                "coarse_call_sites": [
+                    {"source": call.source, "site": call.site, "times": times}
+                    for call, times in model.numbers.call_sites.items()
+                ],
                 "verdict": verdict_data(model.verdict),
                 "patterns": [
                     {

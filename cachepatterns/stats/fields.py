@@ -32,6 +32,8 @@ TAGS: Final = "g"
 """Tags bumped, by label."""
 COARSE: Final = "c"
 """Coarse writes, by label."""
+CALL_SITES: Final = "k"
+"""Coarse writes of a label by source and call site: ``source|site``."""
 FAILED: Final = "f"
 """Invalidations that could not be delivered at once, by label."""
 ERRORS: Final = "e"
@@ -44,6 +46,10 @@ DROPPED: Final = "z"
 
 def field(kind: str, label: str = "", pattern: str = "", last: str = "") -> str:
     return f"{kind}|{_clean(label)}|{_clean(pattern)}|{last}"
+
+
+def call_site(source: str, site: str) -> str:
+    return f"{_clean(source)}|{site}"
 
 
 def parts(name: str) -> tuple[str, str, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cachepatterns.stats.callsites import CallSite
 from cachepatterns.stats.histogram import quantile
 
 
@@ -59,6 +60,8 @@ class Numbers:
     bypass_reasons: Mapping[str, int] = field(default_factory=dict)
     unstored_reasons: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, int] = field(default_factory=dict)
+    call_sites: Mapping[CallSite, int] = field(default_factory=dict)
+    """Where the coarse writes came from."""
     hit_latency: Latency = Latency()
     load_latency: Latency = Latency()
 

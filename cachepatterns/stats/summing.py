@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from cachepatterns.core import outcome
 from cachepatterns.stats import fields
+from cachepatterns.stats.callsites import CallSite
 from cachepatterns.stats.histogram import MICROSECONDS
 from cachepatterns.stats.numbers import Latency, Numbers
 
@@ -75,6 +76,12 @@ def numbers(found: Iterable[Amount]) -> Numbers:
         bypass_reasons=by(fields.BYPASSED),
         unstored_reasons=by(fields.UNSTORED),
         sources=by(fields.INVALIDATIONS),
+        call_sites={_call_site(last): n for last, n in by(fields.CALL_SITES).items()},
         hit_latency=latency(fields.HIT_LATENCY),
         load_latency=latency(fields.LOAD_LATENCY),
     )
+
+
+def _call_site(written: str) -> CallSite:
+    source, _bar, site = written.partition("|")
+    return CallSite(source, site)

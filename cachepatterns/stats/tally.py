@@ -19,6 +19,9 @@ MAX_PATTERNS = 300
 """Patterns of all models that are told apart; further ones are counted as ``other``."""
 MAX_WORDS = 300
 """Reasons, sources and kinds of error that are told apart."""
+MAX_SITES = 50
+"""Call sites of coarse writes that are told apart."""
+MAX_SITE_LENGTH = 120
 OTHER = "other"
 
 _ANSWERED = frozenset({outcome.HIT, outcome.NEGATIVE})
@@ -42,7 +45,9 @@ class Tally:
         self.reads: dict[tuple[str, str, str], Reads] = {}
         self.latency: Counter[tuple[str, str, str, int]] = Counter()
         self.words: Counter[tuple[str, str, str, str]] = Counter()
+        self.sites: Counter[tuple[str, str]] = Counter()
         self._patterns: set[tuple[str, str]] = set()
+        self._sites: set[str] = set()
 
     def clear(self) -> None:
         """Forget everything."""
@@ -89,8 +94,9 @@ class Tally:
         for label in event.labels:
             self._word(fields.INVALIDATIONS, label, last=event.source)
             self._word(fields.TAGS, label, by=sum(t.startswith(f"{label}@") for t in event.tags))
-            if event.coarse:
+            if event.coarse and _by_table(event, label):
                 self._word(fields.COARSE, label)
+                self._site(label, _call_site(event))
             if not event.delivered:
                 self._word(fields.FAILED, label)
 
@@ -101,6 +107,14 @@ class Tally:
         if last and name not in self.words and len(self.words) >= MAX_WORDS:
             name = (kind, label, pattern, OTHER)
         self.words[name] += by
+
+    def _site(self, label: str, site: str, by: int = 1) -> None:
+        if site not in self._sites:
+            if len(self._sites) >= MAX_SITES:
+                site = OTHER
+            else:
+                self._sites.add(site)
+        self.sites[label, site] += by
 
     def _capped(self, label: str, pattern: str) -> str:
         if (label, pattern) not in self._patterns:
@@ -119,6 +133,8 @@ class Tally:
             ours.load_seconds += theirs.load_seconds
         self.latency.update(other.latency)
         self.words.update(other.words)
+        for (label, site), times in other.sites.items():
+            self._site(label, site, times)
 
     def written(self) -> dict[str, int]:
         """The tally as the fields of a counter hash."""
@@ -127,6 +143,8 @@ class Tally:
             found[field(kind, label, pattern, str(bucket))] = amount
         for name, amount in self.words.items():
             found[field(*name)] = amount
+        for (label, site), times in self.sites.items():
+            found[field(fields.CALL_SITES, label, last=site)] = times
         return found
 
     def _numbers(self) -> Iterator[tuple[str, int]]:
@@ -135,6 +153,21 @@ class Tally:
             yield field(fields.SURPLUS, label, pattern, how), reads.surplus
             yield field(fields.MICROSECONDS, label, pattern, how), _micro(reads.seconds)
             yield field(fields.LOAD_MICROSECONDS, label, pattern, how), _micro(reads.load_seconds)
+
+
+def _by_table(event: InvalidationEvent, label: str) -> bool:
+    """Whether the event bumped the model's own tag, on which all of its entries rest.
+
+    A delete that tells its rows is coarse too if the database cascades it to other models.
+    """
+    return any(tag.startswith(f"{label}@") and ":" not in tag for tag in event.tags)
+
+
+def _call_site(event: InvalidationEvent) -> str:
+    site = event.site
+    if len(site) > MAX_SITE_LENGTH:
+        site = "…" + site[1 - MAX_SITE_LENGTH :]  # its end tells more: the module and the line
+    return fields.call_site(event.source, site)
 
 
 def _micro(seconds: float) -> int:

@@ -6,7 +6,9 @@ import time
 import pytest
 
 from cachepatterns.observe import ErrorEvent, InvalidationEvent, ReadEvent
+from cachepatterns.stats.callsites import CallSite
 from cachepatterns.stats.recorder import Recorder
+from cachepatterns.write.coarse import WRITERS
 
 pytestmark = pytest.mark.urls("tests.admin.urls")
 OVERVIEW = "/admin/cachepatterns/cachedashboard/"
@@ -127,6 +129,28 @@ def test_a_models_page_tells_patterns_policy_and_reasons(login, counted):
     page = text(login(VIEW).get(f"{OVERVIEW}model/app.item/"))
     for said in ("list:category", "semi_static", "15 min", "ItemPolicy", "extra()", "category"):
         assert said in page
+
+
+COARSE = InvalidationEvent(
+    ("app.item",), ("app.item@ab",), "raw SQL", coarse=True, site="shop.<b>jobs</b>:12"
+)
+
+
+@pytest.mark.parametrize("address", ["", "model/app.item/"])
+def test_writes_seen_only_by_their_table_say_where_and_what_to_do(login, counted, address):
+    client = login(VIEW)
+    assert "seen only by their table" not in text(client.get(OVERVIEW + address))
+    for _ in range(3):
+        counted(COARSE)
+    counted.flush()
+    response = client.get(OVERVIEW + address)
+    assert "app.item raw SQL shop.&lt;b&gt;jobs&lt;/b&gt;:12 3 Write through a" in text(response)
+    assert "<b>jobs" not in response.content.decode()
+
+
+def test_each_kind_of_coarse_write_has_an_advice_of_its_own():
+    sources = [*dict.fromkeys(WRITERS.values()), "raw SQL", "other"]
+    assert len({CallSite(source, "").advice for source in sources}) == len(sources)
 
 
 def test_a_model_nobody_knows_is_not_found(login):

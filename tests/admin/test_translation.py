@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cachepatterns
-from cachepatterns.observe import ReadEvent
+from cachepatterns.observe import InvalidationEvent, ReadEvent
 from cachepatterns.stats.recorder import Recorder
 
 FOLDER = Path(cachepatterns.__file__).parent / "locale" / "de" / "LC_MESSAGES"
@@ -19,10 +19,12 @@ def test_the_overview_in_german(login, settings):
     recorder = Recorder(background=False)
     for outcome in ["hit"] * 7 + ["miss"]:
         recorder(ReadEvent("app.item", "list", outcome, 0.0004, 0.004))
+    recorder(InvalidationEvent(("app.item",), ("app.item@ab",), "m2m", coarse=True, site="a:1"))
     recorder.flush()
     page = login("*").get("/admin/cachepatterns/cachedashboard/").content.decode()
     assert "Der Cache arbeitet." in page
     assert "87,5 %" in page
+    assert "für die Zwischentabelle" in page
     # A decimal comma in a drawing would break it.
     assert not re.search(r'(points|viewBox|height|[xy]\d?)="[^"]*\d,\d+,', page)
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cachepatterns.observe import ReadEvent
+from cachepatterns.observe import InvalidationEvent, ReadEvent
 from cachepatterns.stats.recorder import Recorder
 
 
@@ -31,6 +31,21 @@ def test_as_json_it_has_every_model_and_pattern(run, counted):
     assert item["hit_rate"] == 0.75
     assert item["patterns"][0]["pattern"] == "list"
     assert item["verdict"]["level"] == "investigate"
+
+
+def test_it_tells_the_call_sites_of_coarse_writes(run, counted):
+    assert "seen only by their table" not in run("cache_stats").out
+    recorder = Recorder(background=False)
+    for _ in range(3):
+        recorder(InvalidationEvent(
+            ("app.item",), ("app.item@ab",), "raw SQL", coarse=True, site="shop.jobs:12"
+        ))  # fmt: skip
+    recorder.flush()
+    out = run("cache_stats").out
+    assert "seen only by their table" in out
+    assert out.rstrip().splitlines()[-1].split() == ["app.item", "raw", "SQL", "shop.jobs:12", "3"]
+    (item,) = json.loads(run("cache_stats", "app.item", "--json").out)["models"]
+    assert item["coarse_call_sites"] == [{"source": "raw SQL", "site": "shop.jobs:12", "times": 3}]
 
 
 @pytest.mark.parametrize(("limit", "code"), [("75", 0), ("80", 1)])

@@ -5,6 +5,7 @@ import os
 import time
 
 import pytest
+from django.db import connection
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.exceptions import BackendError
@@ -124,6 +125,72 @@ def test_patterns_beyond_the_cap_are_counted_as_other(clock, recorder, monkeypat
     recorder.flush()
     patterns = {p.pattern: p.numbers.hits for p in report(at=clock.now).model("app.item").patterns}
     assert patterns == {"a": 1, "b": 1, "other": 2}
+
+
+def coarse(site, *labels, source="raw SQL"):
+    tags = tuple(f"{label}@ab" for label in labels)
+    return InvalidationEvent(labels, tags, source, coarse=True, site=site)
+
+
+def test_coarse_writes_are_counted_by_call_site_for_the_whole_fleet(clock, recorder):
+    other = Recorder(clock=clock, background=False)
+    recorder(coarse("shop.jobs:12", "app.item", "app.label"))
+    recorder(coarse("shop|odd:3", "app.item", source="bulk"))
+    other(coarse("shop.jobs:12", "app.item"))
+    recorder(WRITE)
+    recorder.flush()
+    other.flush()
+    found = report(at=clock.now)
+    assert found.model("app.item").numbers.call_sites == {
+        ("raw SQL", "shop.jobs:12"): 2,
+        ("bulk", "shop|odd:3"): 1,
+    }
+    assert found.model("app.label").numbers.call_sites == {("raw SQL", "shop.jobs:12"): 1}
+
+
+def test_a_model_whose_rows_were_told_has_no_part_in_a_coarse_write_beside_it(clock, recorder):
+    tags = ("app.item@ab:*", "app.item@ab:pk=7", "app.label@ab")
+    recorder(InvalidationEvent(("app.item", "app.label"), tags, "delete", coarse=True, site="s:1"))
+    recorder.flush()
+    found = report(at=clock.now)
+    assert found.model("app.item").numbers.call_sites == {}
+    assert found.model("app.item").numbers.coarse == 0
+    assert found.model("app.label").numbers.call_sites == {("delete", "s:1"): 1}
+
+
+def test_call_sites_beyond_the_cap_are_counted_as_other_and_long_ones_cut(
+    clock, recorder, monkeypatch
+):
+    monkeypatch.setattr(tally, "MAX_SITES", 2)
+    for site in ("a:1", "b" * 500 + ":77", "c:3", "d:4", "a:1"):
+        recorder(coarse(site, "app.item"))
+    recorder.flush()
+    sites = report(at=clock.now).model("app.item").numbers.call_sites
+    long = next(call.site for call in sites if "b" in call.site)
+    assert len(long) == tally.MAX_SITE_LENGTH
+    assert long.endswith("b:77")
+    assert sites == {("raw SQL", "a:1"): 2, ("raw SQL", long): 1, ("other", ""): 2}
+
+
+def test_what_was_counted_during_a_failed_flush_is_capped_too(monkeypatch):
+    monkeypatch.setattr(tally, "MAX_SITES", 1)
+    ours, theirs = tally.Tally(), tally.Tally()
+    ours.add(coarse("a:1", "app.item"))
+    theirs.add(coarse("b:2", "app.item"))
+    ours.merge(theirs)
+    assert ours.sites == {("app.item", "raw SQL|a:1"): 1, ("app.item", "other"): 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_raw_sql_is_counted_where_it_was_called(clock, recorder):
+    with seen() as found, connection.cursor() as cursor:
+        cursor.execute("UPDATE app_item SET price = 2")
+    for event in found.events:
+        recorder(event)
+    recorder.flush()
+    ((call, times),) = report(at=clock.now).model("app.item").numbers.call_sites.items()
+    assert (call.source, times) == ("raw SQL", 1)
+    assert call.site.startswith(f"{__name__}:")
 
 
 @pytest.fixture

@@ -102,6 +102,14 @@ class Command(BaseCommand):
         rows = [_row(model) for model in models]
         if rows:
             self.stdout.write("\n" + table(head, rows))
+        sites = [
+            [model.label, call.source, call.site or "-", amount(times)]
+            for model in models
+            for call, times in model.numbers.call_sites.items()
+        ]
+        if sites:
+            self.stdout.write("\nWrites seen only by their table:")
+            self.stdout.write(table(["model", "by", "call site", "times"], sites))
         for model in models:
             for reason in model.verdict.reasons:
                 self.stdout.write(f"\n{model.label}: {reason.seen}. {reason.fix}")
