@@ -35,14 +35,17 @@ def servers(tmp_path_factory):
 
 
 @pytest.fixture
-def server(servers, alias):
+def server(servers, alias, settings):
     """A client of the primary, which the alias names; its settings are put back."""
     primary, _ = servers
     alias(LOCATION=primary.url)
+    # Else this process would sample the server's evictions, each minute.
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "STATS": False}
     with redis.Redis.from_url(primary.url) as client:
         before = client.config_get("max*")
         yield client
         client.flushall()
+        client.config_resetstat()
         for name in ("maxmemory", "maxmemory-policy", "maxclients"):
             client.config_set(name, before[name])
 
