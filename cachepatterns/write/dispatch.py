@@ -8,7 +8,8 @@
    tags it touched bumped, when it has.
    With the outbox on, an event is written in the same transaction.
 3. After the outermost COMMIT the tags are bumped and the registration is taken back, in one
-   script. A rollback bumps nothing, and its registration expires.
+   script. A rollback is announced by nobody: its registration is released, in the background,
+   where the connection is certainly in no transaction any more, and expires elsewhere.
 
 Bumping is idempotent and can only cause misses; when in doubt, bump. Policies that chose
 ``consistency = "eventual"`` skip the fence.
