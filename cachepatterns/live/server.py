@@ -105,7 +105,7 @@ def _memory(said: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _evictions(backend: Backend, said: Mapping[str, Any]) -> Iterator[Finding]:
     per_minute, when = recent_evictions(backend, time.time()), "in the last minutes"
-    if per_minute is None and said.get("uptime"):
+    if per_minute is None and said.get("uptime") is not None:
         per_minute = said.get("evicted_keys", 0) / max(1.0, said["uptime"] / 60)
         when = "on average since the server's start"
     if per_minute is None:

@@ -27,7 +27,7 @@ from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import announced
 from cachepatterns.write.changes import tells_its_table
-from cachepatterns.write.oldvalues import with_old_values
+from cachepatterns.write.oldvalues import UpdateWithOldValues, with_old_values
 from cachepatterns.write.telling import Telling, told_columns
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class TrackedUpdateMixin(_Base):
             statement, params = self.as_sql()
         except EmptyResultSet:
             return 0
-        rows = self._returning(policy, statement, params, "RETURNING") if statement else None
+        rows = self._returning(policy, statement, params) if statement else None
         return super().execute_sql(result_type) if rows is None else len(rows)
 
     def execute_returning_sql(self, returning_fields: Sequence[Any] | None) -> Any:
@@ -92,8 +92,7 @@ class TrackedUpdateMixin(_Base):
         if policy is None or not returning_fields or not self.query.where:
             return super().execute_returning_sql(returning_fields)
         statement, params = self.as_sql()
-        returning, more = self.connection.ops.returning_columns(returning_fields)
-        rows = self._returning(policy, statement, params, returning + ",", more)
+        rows = self._returning(policy, statement, params, returning_fields)
         if rows is None:
             return super().execute_returning_sql(returning_fields)
         rows = [tuple(row[: len(returning_fields)]) for row in rows]
@@ -127,29 +126,47 @@ class TrackedUpdateMixin(_Base):
         policy: ResolvedPolicy,
         statement: str,
         params: Sequence[Any],
-        returning: str,
-        more: Sequence[Any] = (),
+        returned: Sequence[Any] = (),
     ) -> list[tuple[Any, ...]] | None:
-        """Run the UPDATE and account for its rows; `None` if it can not be made to tell them."""
+        """Run the UPDATE and account for its rows, which begin with the `returned` fields;
+        `None` if it can not be made to tell them."""
         telling = Telling(self.connection, policy, writer())
-        verb: str = "UPDATE"
-        table: str | None = table_name(policy.model)
-        if self.connection.pg_version >= 180000:
-            told = told_columns(self.connection, telling.fields, "old", "new")
-        else:
-            saves = telling.source == "save"
-            found = with_old_values(self, statement, params, telling.fields, saves=saves)
-            if found is None:
-                return None
-            statement, params, told = found
-            verb, table = "WITH", None
         half = len(telling.fields)
+        told: UpdateWithOldValues | None = None
+        if self.connection.pg_version < 180000:
+            saves = telling.source == "save"
+            told = with_old_values(self, statement, params, telling.fields, returned, saves=saves)
+            if told is None:
+                return None
         with telling.around():
-            with (
-                announced(self.connection, verb, table),
-                self.connection.cursor() as cursor,
-            ):
-                cursor.execute(f"{statement} {returning} {', '.join(told)}", (*params, *more))
-                rows: list[tuple[Any, ...]] = cursor.fetchall()
+            if told is not None:
+                rows = self._with_old_values(policy, telling, told)
+            else:
+                returning, more = "RETURNING", ()
+                if returned:
+                    returning, more = self.connection.ops.returning_columns(returned)
+                    returning += ","
+                columns = told_columns(self.connection, telling.fields, "old", "new")
+                text = f"{statement} {returning} {', '.join(columns)}"
+                rows = self._run(policy, "UPDATE", text, (*params, *more))
             telling.rows([(row[-2 * half : -half], row[-half:]) for row in rows])
+        return rows
+
+    def _with_old_values(
+        self, policy: ResolvedPolicy, telling: Telling, told: UpdateWithOldValues
+    ) -> list[tuple[Any, ...]]:
+        rows, missed = told.split(self._run(policy, "WITH", told.text, told.params))
+        if missed:
+            rows += self._run(policy, "UPDATE", *told.again(missed))
+            telling.everything()
+        return rows
+
+    def _run(
+        self, policy: ResolvedPolicy, verb: str, text: str, params: Sequence[Any]
+    ) -> list[tuple[Any, ...]]:
+        # The text of a WITH does not tell the table that it writes.
+        table = None if verb == "WITH" else table_name(policy.model)
+        with announced(self.connection, verb, table), self.connection.cursor() as cursor:
+            cursor.execute(text, params)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows

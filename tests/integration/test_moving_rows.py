@@ -5,10 +5,13 @@ Neither knows what the other has done: only the database can say which list the 
 
 import threading
 
+import django
 import pytest
 from django.db import connection, transaction
+from django.db.models import sql
 
 from cachepatterns import uncached
+from cachepatterns.registry import site
 from tests.app.models import Category, Item
 from tests.events import eventually
 
@@ -89,6 +92,52 @@ def test_the_second_waits_for_the_first_and_takes_the_row_from_where_that_put_it
     assert errors == []
     check(read)
     assert read()[2] == [(pk,)]
+
+
+@pytest.mark.parametrize("read_back", [False, True])
+def test_a_row_whose_primary_key_another_is_changing_is_written_all_the_same(lists, read_back):
+    """B finds the row by its category, waits for A, and finds it under another key."""
+    if connection.vendor != "postgresql":
+        pytest.skip(f"{connection.vendor} sees either the old row or the new one")
+    if read_back and django.VERSION < (6, 0):
+        pytest.skip("Django returns no fields of an UPDATE before 6.0")
+    pk, categories, read = lists
+    read()
+    ready, errors, told = threading.Event(), [], []
+
+    def b():
+        try:
+            assert ready.wait(20)
+            rows = Item.objects.filter(category=categories[0])
+            if read_back:
+                query = rows.query.chain(sql.UpdateQuery)
+                query.add_update_values({"stock": 7})
+                compiler = query.get_compiler("default")
+                fields = [Item._meta.get_field("id"), Item._meta.get_field("stock")]
+                told.append(compiler._returning(site.policy_for(Item), *compiler.as_sql(), fields))
+            else:
+                told.append(rows.update(stock=7))
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=b)
+    thread.start()
+    with transaction.atomic():
+        Item.objects.filter(pk=pk).update(id=pk + 1000)
+        ready.set()
+        eventually(lambda: errors or _somebody_waits())
+    thread.join(20)
+    assert errors == []
+    if read_back:
+        assert [row[:2] for row in told[0]] == [(pk + 1000, 7)]
+    else:
+        assert told == [1]
+    for _ in range(2):
+        assert [(i.pk, i.stock) for i in Item.objects.filter(category=categories[0])] == [
+            (pk + 1000, 7)
+        ]
 
 
 def _somebody_waits():
