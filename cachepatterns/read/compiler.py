@@ -26,8 +26,7 @@ from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import dependencies, tier_for
 from cachepatterns.read.eligibility import why_not_here, why_not_this
-from cachepatterns.read.lease import lease_keys
-from cachepatterns.read.lookup import Question, guard_keys, read, stamp_keys
+from cachepatterns.read.lookup import Question, question_on, read
 from cachepatterns.read.options import DEFAULT, ReadOptions
 from cachepatterns.read.pattern import pattern_of
 from cachepatterns.registry import site
@@ -144,15 +143,11 @@ class CachedCompilerMixin(_Base):
         source = source_id(self.connection)
         digest = query_digest(sql, params, *more)
         tags = (*found.tags, *options.tags)
-        return Question(
+        return question_on(
+            tags,
+            tier,
             key=query_key(config().PREFIX, policy.label, policy.fingerprint, source, digest),
-            stamps=stamp_keys(tags),
-            guards=guard_keys(tags),
-            leases=lease_keys(tags),
             using=self.using,
-            ttl=tier.ttl,
-            negative_ttl=tier.negative_ttl,
-            jitter=tier.jitter,
             label=policy.label,
             pattern=pattern_of(self.query, found.narrowed_by, result_type),
         )

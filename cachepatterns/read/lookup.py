@@ -34,7 +34,7 @@ from cachepatterns.core.entry import Entry, is_valid, pack, unpack
 from cachepatterns.core.guard import guard_of
 from cachepatterns.core.key import guard_key, tag_key
 from cachepatterns.core.stamp import new_stamp
-from cachepatterns.core.tier import jittered
+from cachepatterns.core.tier import Tier, jittered
 from cachepatterns.exceptions import (
     BackendError,
     ConfigurationError,
@@ -46,7 +46,7 @@ from cachepatterns.read.asking import question_item
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
-from cachepatterns.read.lease import NO_LEASE
+from cachepatterns.read.lease import NO_LEASE, lease_keys
 from cachepatterns.read.origin import why_not_keep
 
 Load = Callable[[], list[Row]]
@@ -82,6 +82,25 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The TTL of an entry that holds `rows`, jitter included."""
         ttl = self.ttl if rows else min(self.ttl, self.negative_ttl)
         return jittered(ttl, self.jitter, random.random)
+
+
+def question_on(
+    tags: Sequence[str], tier: Tier, *, key: str, using: str, label: str, pattern: str
+) -> Question:
+    """The question whose answer rests on `tags`, and lives as long as `tier` says (it caches)."""
+    assert tier.ttl is not None
+    return Question(
+        key=key,
+        stamps=stamp_keys(tags),
+        guards=guard_keys(tags),
+        leases=lease_keys(tags),
+        using=using,
+        ttl=tier.ttl,
+        negative_ttl=tier.negative_ttl,
+        jitter=tier.jitter,
+        label=label,
+        pattern=pattern,
+    )
 
 
 def stamp_keys(tags: Iterable[str]) -> tuple[str, ...]:

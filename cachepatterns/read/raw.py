@@ -25,8 +25,7 @@ from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import Dependencies, tables_read, tier_for
 from cachepatterns.read.eligibility import why_not_here
-from cachepatterns.read.lease import lease_keys
-from cachepatterns.read.lookup import Question, guard_keys, read, stamp_keys
+from cachepatterns.read.lookup import Question, question_on, read
 from cachepatterns.read.options import ReadOptions
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import database_id, source_id
@@ -119,15 +118,11 @@ class CachedRawQuery(sql.RawQuery):
         more = (RAW_PATTERN, *schemas, *own, *found.tags)
         digest = query_digest(self.sql, self._values(), *more)
         tags = (*found.tags, *options.tags)
-        return Question(
+        return question_on(
+            tags,
+            tier,
             key=query_key(config().PREFIX, policy.label, policy.fingerprint, source, digest),
-            stamps=stamp_keys(tags),
-            guards=guard_keys(tags),
-            leases=lease_keys(tags),
             using=self.using,
-            ttl=tier.ttl,
-            negative_ttl=tier.negative_ttl,
-            jitter=tier.jitter,
             label=policy.label,
             pattern=RAW_PATTERN,
         )
