@@ -92,7 +92,7 @@ def _renew_after(name: str) -> None:
 
 def _checked(read: Any) -> Any:
     @wraps(read)
-    def checked(question: Any, load: Any) -> Any:
+    def checked(question: Any, load: Any, *asker: Any) -> Any:
         loads = []
         number = _generation(connections[question.using])
         question = msgspec.structs.replace(question, key=f"{question.key}:{number:x}")
@@ -101,7 +101,7 @@ def _checked(read: Any) -> Any:
             loads.append(1)
             return load()
 
-        rows = read(question, loaded)
+        rows = read(question, loaded, *asker)
         if not loads:
             _compare(question.pattern, rows, load())
             return rows
@@ -119,7 +119,7 @@ def _checked_rows(get_rows: Any) -> Any:
     from cachepatterns.read.rows import RowPlan
 
     @wraps(get_rows)
-    def checked(model: Any, values: Any, using: str, policy: Any) -> Any:
+    def checked(plan: Any, model: Any, values: Any) -> Any:
         loads, load = [], RowPlan.load
 
         def loaded(self: Any, *args: Any) -> Any:
@@ -127,9 +127,10 @@ def _checked_rows(get_rows: Any) -> Any:
             return load(self, *args)
 
         with mock.patch.object(RowPlan, "load", loaded):
-            found = get_rows(model, values, using, policy)
+            found = get_rows(plan, model, values)
         if not loads:
-            truth = model._base_manager.using(using).uncached().filter(pk__in=values)
+            asked = {f"{plan.narrowing.field.attname}__in": values}
+            truth = model._base_manager.using(plan.using).uncached().filter(**asked)
             _compare("in_bulk", [vars_of(row) for row in found.values()], map(vars_of, truth))
         return found
 
