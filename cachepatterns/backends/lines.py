@@ -92,7 +92,8 @@ def _exchange(connection: Any, words: Callable[[str], Words]) -> tuple[Any, str]
     connection.connect()
     connection.check_health()
     run = known.current(connection)
-    packed = pack_command(tuple(words(run)))  # type: ignore[arg-type]  # the stub says: of one
+    # Its stub takes tuples of one word only.
+    packed = pack_command(tuple(words(run)))  # type: ignore[arg-type]
     connection.send_packed_command((packed,), check_health=False)
     return connection.read_response(), run
 

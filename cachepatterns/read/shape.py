@@ -94,17 +94,15 @@ def _joins(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
             shape.append((alias, table.table_name))
         elif kind is Join and table.filtered_relation is None:
             inner = table.join_type == INNER
-            field = table.join_field
-            shape.append(
-                (alias, table.table_name, table.parent_alias, inner, field.model, field.name)
-            )
+            # By its columns: hidden relations ("+") share one name.
+            shape.append((alias, table.table_name, table.parent_alias, inner, table.join_cols))
         else:
             raise Shapeless(name)
 
 
 def _counts(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
     # A join that nothing refers to is not written.
-    shape.append(tuple(map(bool, found.values())))
+    shape.append(tuple((alias, bool(count)) for alias, count in found.items()))
 
 
 def _ordering(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:

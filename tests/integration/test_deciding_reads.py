@@ -235,7 +235,7 @@ def test_nor_does_the_row_of_one(goods, monkeypatch):
 @pytest.mark.parametrize("name", deciding.DECIDERS)
 def test_django_still_calls_the_deciders_so(name):
     if name == "set_base" and django.VERSION < (6, 1):
-        pytest.skip("there is none yet")
+        pytest.skip("Django has no such function before 6.1")
     source = "".join(inspect.getsource(import_module(m)) for m in deciding.DECIDERS[name])
     assert f"def {name}(" in source
 

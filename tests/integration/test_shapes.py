@@ -6,10 +6,12 @@ from decimal import Decimal
 
 import pytest
 from django.core.exceptions import FieldError
-from django.db import connections
+from django.db import connections, models
 from django.db.models import Avg, Max, QuerySet
 from django.db.models.signals import post_init
+from django.test.utils import isolate_apps
 
+from cachepatterns.queryset import CachedQuerySet
 from cachepatterns.read import plans
 from cachepatterns.read.direct import fetch
 from cachepatterns.read.instances import is_stock, maker
@@ -108,6 +110,35 @@ def test_same_shape_and_values_mean_the_same_sql_and_parameters_and_the_reverse(
         by_sql.setdefault(compiled, set()).add(told)
     assert shaped > 1000
     assert sum(len(told) > 1 for told in by_sql.values()) < len(by_sql) / 10
+
+
+@isolate_apps("tests.app")
+def test_joins_by_hidden_relations_of_one_name_are_two_shapes():
+    class Team(models.Model):  # noqa: DJ008 - nobody will read its name
+        home = models.ManyToManyField(
+            "self", through="Match", through_fields=("a", "b"), symmetrical=False, related_name="+"
+        )
+        away = models.ManyToManyField(
+            "self", through="Match", through_fields=("b", "a"), symmetrical=False, related_name="+"
+        )
+
+        class Meta:
+            app_label = "app"
+
+    class Match(models.Model):  # noqa: DJ008
+        a = models.ForeignKey(Team, models.CASCADE, related_name="+")
+        b = models.ForeignKey(Team, models.CASCADE, related_name="+")
+
+        class Meta:
+            app_label = "app"
+
+    asked = [
+        CachedQuerySet(Team).filter(**{f"{name}__isnull": False}).query
+        for name in ("home", "away")
+    ]
+    home, away = (plain(query).get_compiler("default").as_sql() for query in asked)
+    assert home != away
+    assert shape_of(asked[0]) != shape_of(asked[1])
 
 
 def test_what_is_not_known_has_no_shape(goods):
