@@ -116,10 +116,10 @@ def test_same_shape_and_values_mean_the_same_sql_and_parameters_and_the_reverse(
 def test_joins_by_hidden_relations_of_one_name_are_two_shapes():
     class Team(models.Model):  # noqa: DJ008 - nobody will read its name
         home = models.ManyToManyField(
-            "self", through="Match", through_fields=("a", "b"), symmetrical=False, related_name="+"
+            "self", through="Match", through_fields=("a", "c"), symmetrical=False, related_name="+"
         )
         away = models.ManyToManyField(
-            "self", through="Match", through_fields=("b", "a"), symmetrical=False, related_name="+"
+            "self", through="Match", through_fields=("b", "c"), symmetrical=False, related_name="+"
         )
 
         class Meta:
@@ -128,6 +128,7 @@ def test_joins_by_hidden_relations_of_one_name_are_two_shapes():
     class Match(models.Model):  # noqa: DJ008
         a = models.ForeignKey(Team, models.CASCADE, related_name="+")
         b = models.ForeignKey(Team, models.CASCADE, related_name="+")
+        c = models.ForeignKey(Team, models.CASCADE, related_name="+")
 
         class Meta:
             app_label = "app"
