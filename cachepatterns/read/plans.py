@@ -30,7 +30,7 @@ from cachepatterns.read.lease import lease_keys
 from cachepatterns.read.lookup import Question, guard_keys, stamp_keys
 from cachepatterns.read.options import ReadOptions
 from cachepatterns.read.pattern import pattern_of
-from cachepatterns.read.shape import Shape, Values
+from cachepatterns.read.shape import Shape, Values, spelled
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id, source_id
 
@@ -114,7 +114,7 @@ class Plans:
         try:
             found = self._known[name]
         except KeyError:
-            found, lasts = _made(query, shaped[1], operation, using, connection)
+            found, lasts = _made(query, shaped, operation, using, connection)
             if lasts:
                 self._known[name] = found
                 while len(self._known) > MAX_PLANS:
@@ -139,9 +139,14 @@ def plain(query: Any) -> Any:
 
 
 def _made(
-    query: Any, values: Values, operation: str, using: str, connection: BaseDatabaseWrapper
+    query: Any,
+    shaped: tuple[Shape, Values],
+    operation: str,
+    using: str,
+    connection: BaseDatabaseWrapper,
 ) -> tuple[QueryPlan | None, bool]:
     """The plan for `query` and its like, and whether that holds for all of its shape."""
+    shape, values = shaped
     policy = site.policy_for(query.model)
     assert policy is not None
     sample = plain(query)
@@ -170,8 +175,10 @@ def _made(
         return None, True
     schemas = sorted({p.fingerprint for p in found.policies})
     own = (str(options.ttl), str(options.tier), *options.tags)
-    # Of the values only the digest of each query knows.
-    head = query_digest(text, (), operation, str(compiler.col_count), *schemas, *own)[:16]
+    # The text alone does not tell which values they are: `[:5]` and `[5:]`, or what a text
+    # contains and what it starts with, are written alike. The shape does.
+    told = (spelled(shape), operation, str(compiler.col_count), *schemas, *own)
+    head = query_digest(text, (), *told)[:16]
     key = query_key(config().PREFIX, policy.label, policy.fingerprint, source_id(connection), head)
     tags = (*found.always, *options.tags)
     return QueryPlan(

@@ -55,6 +55,17 @@ def shape_of(query: Any) -> tuple[Shape, Values] | None:
     return tuple(shape), tuple(values)
 
 
+def spelled(shape: Any) -> str:
+    """A shape as a text, the same in every process."""
+    if isinstance(shape, tuple):
+        return f"({','.join(map(spelled, shape))})"
+    if isinstance(shape, frozenset):
+        return f"{{{','.join(sorted(map(spelled, shape)))}}}"
+    if isinstance(shape, type):
+        return f"{shape.__module__}.{shape.__qualname__}"
+    return repr(shape)
+
+
 Teller = Callable[[str, Any, list[Any], list[Any]], None]
 
 

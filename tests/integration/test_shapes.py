@@ -71,7 +71,7 @@ STEPS = [
     lambda q, rng: q.values_list(*rng.choice([["pk"], ["name", "price"], ["category__name"]])),
     lambda q, rng: q.values(*rng.choice([["pk"], ["name", "price"]])),
 ]
-SLICES = [slice(None, 3), slice(1, 3), slice(2, None), slice(None, 4)]
+SLICES = [slice(None, 3), slice(1, 3), slice(3, None), slice(None, 4), slice(3, 4)]
 
 
 def questions(count, seed=1):
@@ -110,6 +110,40 @@ def test_same_shape_and_values_mean_the_same_sql_and_parameters_and_the_reverse(
         by_sql.setdefault(compiled, set()).add(told)
     assert shaped > 1000
     assert sum(len(told) > 1 for told in by_sql.values()) < len(by_sql) / 10
+
+
+@pytest.mark.parametrize("operation", [plans.ROWS, "count"])
+def test_one_key_means_one_sql_with_one_set_of_parameters(operation, db):
+    connection = connections["default"]
+    by_key, asked = {}, 0
+    for queryset in questions(500, seed=3):
+        query = queryset.query
+        shaped = shape_of(query)
+        plan = shaped and plans_of(connection).find(
+            query, shaped, operation, "default", connection
+        )
+        if plan:
+            asked += 1
+            key = plan.question(query, shaped[1], connection).key
+            if operation != plans.ROWS:  # of which it is all the same how they are ordered
+                query = plain(query)
+                query.select_related = False
+                query.clear_ordering(force=True)
+            sql, params = plain(query).get_compiler("default").as_sql()
+            compiled = sql, repr(params)
+            assert by_key.setdefault(key, compiled) == compiled
+    assert asked > 300
+
+
+def test_questions_that_are_written_alike_have_answers_of_their_own(goods):
+    rows = Item.objects.order_by("pk")
+    for _ in range(2):
+        assert [len(rows[:1]), len(rows[1:])] == [1, 3]
+        assert [rows[:1].count(), rows[1:].count()] == [1, 3]
+        assert [len(rows.filter(name__contains="m")), len(rows.filter(name__startswith="m"))] == [
+            4,
+            0,
+        ]
 
 
 @isolate_apps("tests.app")
