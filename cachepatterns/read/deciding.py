@@ -36,6 +36,8 @@ DECIDERS: dict[str, tuple[str, ...]] = {
     "build_instance": _SERIALIZERS,
     "deserialize_fk_value": _SERIALIZERS,
     "deserialize_m2m_values": _SERIALIZERS,
+    "to_python": ("django.forms.models",),
+    "_check_values": ("django.forms.models",),
     "clean_username": ("django.contrib.auth.forms",),
     "create_permissions": ("django.contrib.auth.management",),
     "create_contenttypes": ("django.contrib.contenttypes.management",),

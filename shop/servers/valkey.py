@@ -56,6 +56,7 @@ class EmbeddedValkey(EmbeddedServer):
         client = redis.Redis(port=self.port, socket_timeout=2)
         with contextlib.closing(client):
             try:
-                return bool(client.ping())
+                # By its pid: somebody else's may have taken the port before ours could.
+                return int(client.info("server")["process_id"]) == self.pid
             except redis.RedisError:
                 return False

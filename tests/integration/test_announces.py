@@ -8,12 +8,11 @@ from django.db import ProgrammingError, connection, transaction
 
 from cachepatterns import announces, cached
 from cachepatterns.exceptions import CachePatternsError, WriteRefused
-from cachepatterns.registry import site
-from tests.app.caching import ItemPolicy
 from tests.app.models import Category, Item, Label, Place, Shop
 from tests.events import eventually, outcome_of, seen
 from tests.integration.test_strict import writers
 from tests.integration.test_transactions import in_thread
+from tests.policies import policy_of
 
 
 def price(pk):
@@ -188,17 +187,14 @@ def test_a_savepoint_that_is_rolled_back_drops_nothing(goods):
     assert price(pk) == 9
 
 
-def test_eventual_models_are_read_from_the_database_within_and_bumped_after(goods, monkeypatch):
-    monkeypatch.setattr(ItemPolicy, "consistency", "eventual")
-    site.forget()
-    pk = warm(goods)
-    with announces(Item):
-        by_driver(pk)
-        assert price(pk) == 9
-        assert in_thread(lambda: price(pk)) == 0  # until the block ends
-    assert in_thread(lambda: price(pk)) == 9
-    monkeypatch.undo()
-    site.forget()
+def test_eventual_models_are_read_from_the_database_within_and_bumped_after(goods):
+    with policy_of(Item, consistency="eventual"):
+        pk = warm(goods)
+        with announces(Item):
+            by_driver(pk)
+            assert price(pk) == 9
+            assert in_thread(lambda: price(pk)) == 0  # until the block ends
+        assert in_thread(lambda: price(pk)) == 9
 
 
 def test_parents_through_tables_and_named_tags_too(goods):

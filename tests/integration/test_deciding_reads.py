@@ -14,6 +14,7 @@ from typing import Any
 
 import django
 import pytest
+from django import forms
 from django.core import serializers
 from django.core.cache import caches
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -22,9 +23,9 @@ from django.db.models import QuerySet
 from django.db.models.deletion import Collector
 
 from cachepatterns.read import deciding
-from cachepatterns.registry import site
 from tests.app.models import Category, Item, Label, Note
 from tests.events import seen
+from tests.policies import policy_of
 
 
 def past_django(sql, *params):
@@ -57,6 +58,15 @@ def unique_constraint(goods):
 def target_of_key(goods):
     item = Item(name="x", sku="x", category=goods[0], second_id=777, price=1)
     return outcome(lambda: Item._meta.get_field("second").clean(777, item), ValidationError)
+
+
+def choose(field, value):
+    """The name of the label that the form would take, or why it would take none."""
+    clean = field(Label.objects.all()).clean
+    chosen = outcome(lambda: clean(value), ValidationError)
+    if isinstance(chosen, str | Label):
+        return str(getattr(chosen, "name", chosen))
+    return ", ".join(label.name for label in chosen)
 
 
 def collect(goods):
@@ -97,6 +107,18 @@ STORIES = {
         ),
         target_of_key,
         777,
+    ),
+    "a field of a form that chooses one": Story(
+        lambda goods: Label.objects.get(pk=5),
+        add_label,
+        lambda goods: choose(forms.ModelChoiceField, 5),
+        "new",
+    ),
+    "a field of a form that chooses several": Story(
+        lambda goods: list(Label.objects.filter(pk__in=["5"])),
+        add_label,
+        lambda goods: choose(forms.ModelMultipleChoiceField, ["5"]),
+        "new",
     ),
     "save() that selects first": Story(
         lambda goods: Label.objects.filter(pk=5).exists(),
@@ -203,9 +225,15 @@ def test_a_user_who_asks_the_same_is_answered_by_the_negative_entry(goods):
     assert found.outcomes == ["miss", "negative"]
 
 
-def test_what_an_eventual_policy_holds_decides_no_write(goods, monkeypatch):
+@pytest.fixture
+def eventual():
+    """Labels under an eventual policy."""
+    with policy_of(Label, consistency="eventual"):
+        yield
+
+
+def test_what_an_eventual_policy_holds_decides_no_write(goods, eventual):
     """There the entry that is wrong says that there is something."""
-    monkeypatch.setattr(type(site.policy_for(Label).policy), "consistency", "eventual")
     label = Label.objects.create(name="new")
     assert [Label.objects.filter(name="new").exists() for _ in range(2)] == [True, True]
     past_django("DELETE FROM app_label WHERE id = %s", label.pk)
@@ -215,8 +243,7 @@ def test_what_an_eventual_policy_holds_decides_no_write(goods, monkeypatch):
     assert found.reasons == ["decides a write"]
 
 
-def test_nor_does_the_row_of_one(goods, monkeypatch):
-    monkeypatch.setattr(type(site.policy_for(Label).policy), "consistency", "eventual")
+def test_nor_does_the_row_of_one(goods, eventual, monkeypatch):
     label = Label.objects.create(name="new")
     assert Label.objects.get(pk=label.pk).name == "new"
     past_django("UPDATE app_label SET name = 'other' WHERE id = %s", label.pk)

@@ -11,11 +11,11 @@ from cachepatterns.conf import config
 from cachepatterns.core.key import mark_key
 from cachepatterns.exceptions import OutboxMissing
 from cachepatterns.models import InvalidationEvent
-from cachepatterns.registry import site
 from cachepatterns.write import outbox as writing
 from tests.app.models import Category, Item, Note
 from tests.events import seen
 from tests.outbox.conftest import events, forget_events, tags
+from tests.policies import policy_of
 
 
 def is_marked(event):
@@ -99,9 +99,9 @@ def test_the_users_own_error_is_not_replaced(goods):
     assert events() == []
 
 
-def test_an_eventual_policys_writes_are_recorded_and_marked_too(goods, monkeypatch):
-    monkeypatch.setattr(type(site.policy_for(Item).policy), "consistency", "eventual")
-    WRITES["update"](goods[1][0])
+def test_an_eventual_policys_writes_are_recorded_and_marked_too(goods):
+    with policy_of(Item, consistency="eventual"):
+        WRITES["update"](goods[1][0])
     (event,) = events()
     assert is_marked(event)
 
