@@ -19,6 +19,8 @@ ID_LENGTH = 12
 """Characters kept of each of the two ids."""
 
 ASK_AGAIN_SECONDS = 2.0
+DOUBT_SECONDS = 0.1
+"""The same where something says that it may have become another one."""
 
 
 class Incarnation:
@@ -26,7 +28,8 @@ class Incarnation:
 
     And asked again now and then: a primary changes its ``master_replid`` while it runs when it
     gets its first replica, or has had none for long. Connections that were made before and after
-    would disagree for ever, and each would take the other's guards for a lost server's.
+    would disagree for ever, and each would take the other's guards for a lost server's. Who
+    meets a guard of another incarnation asks again at once (`Lines.doubt`).
     """
 
     def __init__(self, connection: Any) -> None:
@@ -38,9 +41,10 @@ class Incarnation:
     def forget(self, connection: Any) -> None:
         self.run = ""
 
-    def current(self, connection: Any) -> str:
+    def current(self, connection: Any, doubted_at: float = 0.0) -> str:
         """The incarnation as it was said to be a moment ago; the connection stands."""
-        if self.run and time.monotonic() - self._asked_at < ASK_AGAIN_SECONDS:
+        patience = ASK_AGAIN_SECONDS if doubted_at <= self._asked_at else DOUBT_SECONDS
+        if self.run and time.monotonic() - self._asked_at < patience:
             return self.run
         return self.ask(connection)
 

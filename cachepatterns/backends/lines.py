@@ -14,6 +14,7 @@ back, and is asked for one each time.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ class Lines:
         self._pool = pool
         self._most = pool.max_connections // 4 if type(pool) is redis.ConnectionPool else 0
         self._idle: deque[Any] = deque()
+        self._doubted_at = 0.0
         _all.add(self)
 
     def call(self, words: Callable[[str], Words]) -> tuple[Any, str]:
@@ -45,14 +47,15 @@ class Lines:
         connection, is_new = self._take()
         try:
             try:
-                return _exchange(connection, words)
+                return _exchange(connection, words, self._doubted_at)
             except redis.TimeoutError:
                 raise
             except redis.ConnectionError:
                 connection.disconnect()
                 if is_new:
                     raise
-                return _exchange(connection, words)  # it had been closed while it was idle
+                # It had been closed while it was idle.
+                return _exchange(connection, words, self._doubted_at)
         except redis.ReadOnlyError:
             connection.disconnect()  # no primary any more: ask anew who is
             raise
@@ -67,6 +70,11 @@ class Lines:
             else:
                 self._pool.release(connection)
 
+    def doubt(self) -> None:
+        """Somebody else took the server for another incarnation than our lines do: each asks
+        again before its next command."""
+        self._doubted_at = time.monotonic()
+
     def _take(self) -> tuple[Any, bool]:
         try:
             return self._idle.pop(), False
@@ -79,7 +87,9 @@ class Lines:
         self._idle = deque()
 
 
-def _exchange(connection: Any, words: Callable[[str], Words]) -> tuple[Any, str]:
+def _exchange(
+    connection: Any, words: Callable[[str], Words], doubted_at: float
+) -> tuple[Any, str]:
     known: Incarnation | None = connection.__dict__.get("_cachepatterns")
     if known is None:
         if connection.encoder.decode_responses:
@@ -91,7 +101,7 @@ def _exchange(connection: Any, words: Callable[[str], Words]) -> tuple[Any, str]
     # it, to a server that has been restarted or promoted since, and name the former one.
     connection.connect()
     connection.check_health()
-    run = known.current(connection)
+    run = known.current(connection, doubted_at)
     # Its stub takes tuples of one word only.
     packed = pack_command(tuple(words(run)))  # type: ignore[arg-type]
     connection.send_packed_command((packed,), check_health=False)

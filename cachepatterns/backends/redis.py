@@ -17,7 +17,7 @@ from django_redis.exceptions import ConnectionInterrupted
 from cachepatterns.backends import scripts
 from cachepatterns.backends.base import MARK_SECONDS, Backend, Item, KeyInfo, Moment, Reading
 from cachepatterns.backends.lines import Lines
-from cachepatterns.core.guard import is_open
+from cachepatterns.core.guard import is_of_another, is_open
 from cachepatterns.exceptions import BackendError
 
 P = ParamSpec("P")
@@ -98,11 +98,10 @@ class RedisBackend(Backend):
         values, run = self.lines.call(lambda run: ("MGET", *guards, *leases, *keys))
         guarding, first = len(guards), len(guards) + len(leases)
         # A lease names its server as an open guard does.
-        return Reading(
-            [is_open(raw, run) for raw in values[:guarding]],
-            values[first:],
-            all(is_open(raw, run) for raw in values[guarding:first]),
-        )
+        opened = [is_open(raw, run) for raw in values[:first]]
+        if not all(opened) and any(is_of_another(raw, run) for raw in values[:first]):
+            self.lines.doubt()
+        return Reading(opened[:guarding], values[first:], all(opened[guarding:]))
 
     @_translated
     def mint(

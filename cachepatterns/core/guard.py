@@ -43,6 +43,18 @@ def is_open(raw: bytes | None, run: str) -> bool:
         return False
 
 
+def is_of_another(raw: bytes | None, run: str) -> bool:
+    """Whether it was made on another server than that with id `run`, as far as can be told."""
+    if raw is None:
+        return False
+    if raw[:1] == b"o":
+        return raw[1:] != run.encode()
+    try:
+        return bool(_decoder.decode(raw)["r"] != run)
+    except (msgspec.MsgspecError, KeyError):
+        return False
+
+
 def describe(raw: bytes) -> tuple[bool, int]:
     """Whether a guard is in quarantine, and how many writers stand in it; for people."""
     if raw[:1] == b"o":

@@ -1,6 +1,5 @@
 """Connections are held between commands: what closes them costs nobody an answer."""
 
-import contextlib
 import os
 import threading
 
@@ -10,7 +9,6 @@ import redis
 from cachepatterns.backends.lines import Lines
 from cachepatterns.backends.redis import RedisBackend
 from shop.servers import EmbeddedValkey
-from tests.events import eventually
 
 GUARD, KEY = "test:guard:a@d", "test:row"
 
@@ -115,23 +113,3 @@ def test_a_child_process_opens_lines_of_its_own(backend):
     os.close(readable)
     os.close(writable)
     assert backend.lines.call(lambda run: ("ECHO", "parent"))[0] == b"parent"
-
-
-def test_connections_agree_on_a_server_that_gets_its_first_replica(tmp_path):
-    """It changes its replication id then, while it runs: who had asked before asks again."""
-    with EmbeddedValkey(tmp_path / "a") as primary, contextlib.ExitStack() as stack:
-        early, late = (
-            Lines(
-                stack.enter_context(contextlib.closing(redis.ConnectionPool.from_url(primary.url)))
-            )
-            for _ in range(2)
-        )
-        direct = stack.enter_context(redis.Redis.from_url(primary.url))
-        alone = direct.info("replication")["master_replid"]
-        before = early.call(lambda run: ("PING",))[1]
-        options = ["--replicaof", "127.0.0.1", str(primary.port)]
-        stack.enter_context(EmbeddedValkey(tmp_path / "b", options=options))
-        eventually(lambda: direct.info("replication")["master_replid"] != alone)
-        now = late.call(lambda run: ("PING",))[1]
-        assert now != before
-        eventually(lambda: early.call(lambda run: ("PING",))[1] == now)

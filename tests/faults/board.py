@@ -24,13 +24,28 @@ COUNTERS = (
     "violations",
     "failures",
 )
-PHASE, ORDER, OWED, HEAD = range(len(COUNTERS), len(COUNTERS) + 4)
+ENDS = (
+    "hit",
+    "negative",
+    "miss",
+    "miss: writer registered",
+    "miss: no lease",
+    "miss: load failed",
+    "miss: store failed",
+    "error: cache failed",
+    "none",
+    "other",
+)
+"""How reads end: outcome and reason. "none" is a read of which nobody was told anything."""
+COUNTED = (*COUNTERS, *ENDS)
+PHASE, ORDER, OWED, HEAD = range(len(COUNTED), len(COUNTED) + 4)
 
 IDLE, WRITING, CLOSING, EXCUSING = range(4)
 """What a writer does. CLOSING: in autocommit, from before its guard is closed until its
 statement has been carried out. EXCUSING, on the first page: what is stale now is so by the
 documented bound."""
 
+_PLACES = {name: place for place, name in enumerate(COUNTED)}
 _HEADER = 256
 _NOTES = 1500
 _NOTE = 200
@@ -38,7 +53,8 @@ _PAGE = _HEADER + _NOTES * _NOTE
 
 
 class Page:
-    """What one process says of itself. Only that process writes it, but for orders."""
+    """What one process says of itself. Only that process writes it, while it lives,
+    but for orders."""
 
     def __init__(self, memory: memoryview, number: int) -> None:
         self.number = number
@@ -47,10 +63,10 @@ class Page:
         self._notes = mine[_HEADER:]
 
     def add(self, counter: str, amount: int = 1) -> None:
-        self._numbers[COUNTERS.index(counter)] += amount
+        self._numbers[_PLACES[counter]] += amount
 
     def count(self, counter: str) -> int:
-        return self._numbers[COUNTERS.index(counter)]
+        return self._numbers[_PLACES[counter]]
 
     @property
     def phase(self) -> int:

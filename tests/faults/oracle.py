@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,8 @@ import psycopg
 from django.db import connection
 
 from tests.app.models import Category, Item
+from tests.faults.past import Row, Rows, Snapshot
 from tests.faults.world import LIFE, pick
-
-Row = tuple[int, int]
-"""``(version, category)``."""
-Rows = Mapping[int, Row]
 
 
 def wrong_rows(before: Rows, got: Rows, after: Rows, scope: Callable[[Row], bool]) -> list[str]:
@@ -73,6 +70,8 @@ class Finding:
     wrong: list[str]
     began: float
     ended: float
+    against: Callable[[Snapshot], list[str]]
+    """What would be wrong with it even if it may show what was committed back then."""
 
 
 class Truth:
@@ -100,6 +99,9 @@ class Truth:
 
     def category(self, pk: int) -> int:
         return int(self._ask("SELECT name FROM app_category WHERE id = %s", [pk])[0][0])
+
+    def categories(self) -> dict[int, int]:
+        return {pk: int(name) for pk, name in self._ask("SELECT id, name FROM app_category")}
 
 
 class Cached:
@@ -151,8 +153,14 @@ class Oracle:
         ended = time.monotonic()
         if got == before:
             return None
-        wrong = wrong_rows(before, got, self.truth.row(pk), lambda row: True)
-        return _finding(f"get {pk}", wrong, began, ended)
+        after = self.truth.row(pk)
+
+        def against(then: Snapshot) -> list[str]:
+            row = {pk: then.rows[pk]} if pk in then.rows else {}
+            return wrong_rows(row, got, after, lambda row: True)
+
+        wrong = wrong_rows(before, got, after, lambda row: True)
+        return _finding(f"get {pk}", wrong, began, ended, against)
 
     def in_category(self) -> Finding | None:
         category = pick(self.dice, self.categories)
@@ -171,8 +179,18 @@ class Oracle:
         ended = time.monotonic()
         if got == {pk: row for pk, row in before.items() if row[1] == category}:
             return None
-        wrong = wrong_rows(before, got, self.truth.rows(), lambda row: row[1] == category)
-        return _finding(what, wrong, began, ended)
+        after = self.truth.rows()
+
+        def scope(row: Row) -> bool:
+            return row[1] == category
+
+        return _finding(
+            what,
+            wrong_rows(before, got, after, scope),
+            began,
+            ended,
+            lambda then: wrong_rows(then.rows, got, after, scope),
+        )
 
     def with_category(self) -> Finding | None:
         category = pick(self.dice, self.categories)
@@ -184,13 +202,24 @@ class Oracle:
             names.update(found)
             return rows
 
+        began = time.monotonic()
         found = self._listed(f"related {category}", category, read)
-        if found is None and names - {version}:
-            late = self.truth.category(category)
-            if not all(version <= name <= late for name in names):
-                wrong = [f"category: got {names}, where it was {version} before, {late} after"]
-                return Finding(f"related {category}", wrong, time.monotonic(), time.monotonic())
-        return found
+        if found is not None or names <= {version}:
+            return found
+        late = self.truth.category(category)
+
+        def wrong(early: int) -> list[str]:
+            if all(early <= name <= late for name in names):
+                return []
+            return [f"category: got {names}, where it was {early} before, {late} after"]
+
+        return _finding(
+            f"related {category}",
+            wrong(version),
+            began,
+            time.monotonic(),
+            lambda then: wrong(then.categories[category]),
+        )
 
     def count(self) -> Finding | None:
         category = pick(self.dice, self.categories)
@@ -199,20 +228,36 @@ class Oracle:
         ended = time.monotonic()
         if got == sum(row[1] == category for row in before.values()):
             return None
-        wrong = wrong_count(before, got, self.truth.rows(), lambda row: row[1] == category)
-        return _finding(f"count {category}", wrong, began, ended)
+        after = self.truth.rows()
+
+        def scope(row: Row) -> bool:
+            return row[1] == category
+
+        return _finding(
+            f"count {category}",
+            wrong_count(before, got, after, scope),
+            began,
+            ended,
+            lambda then: wrong_count(then.rows, got, after, scope),
+        )
 
 
 class TooSlow(Exception):
     """The read took so long that rows may have been born and deleted meanwhile."""
 
 
-def _finding(what: str, wrong: list[str], began: float, ended: float) -> Finding | None:
+def _finding(
+    what: str,
+    wrong: list[str],
+    began: float,
+    ended: float,
+    against: Callable[[Snapshot], list[str]],
+) -> Finding | None:
     if not wrong:
         return None
     if time.monotonic() - began > LIFE / 2:
         raise TooSlow
-    return Finding(what, wrong, began, ended)
+    return Finding(what, wrong, began, ended, against)
 
 
 KINDS = (Oracle.get, Oracle.in_category, Oracle.with_category, Oracle.count, Oracle.by_slug)

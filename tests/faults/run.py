@@ -9,77 +9,22 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.board import Board, trace
+from tests.faults.board import COUNTED, Board, trace
 from tests.faults.faults import Faults
 from tests.faults.nursery import Nursery
+from tests.faults.plan import Plan
+from tests.faults.processes import Processes
+from tests.faults.report import LEAST_HIT_RATE, Cost, Report
+from tests.faults.scene import Scene
 from tests.faults.servers import Servers
 
-LEAST_HIT_RATE = 0.60
-KILLS = frozenset({"kill_at_random", "kill_at_a_point", "kill_reader"})
-STATE_LOSSES = frozenset(
-    {
-        "flush",
-        "restart_empty",
-        "restart_with_data",
-        "fail_over",
-        "flush_under_a_writer",
-        "fail_over_under_a_writer",
-    }
-)
-CUTS = frozenset({"cut", "black_hole", "delay", "lose_answers"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How much of what."""
-
-    faults: dict[str, int]
-    reads: int
-    seconds: float
-    """After which the run ends, done or not."""
-    naive: bool = False
-    on_redis_error: str = "refuse"
-    life: float = 0.7
-    """`FENCE_SECONDS`; all other times are shares of it."""
-    readers: int = 3
-    writers: int = 3
-    hits_between: int = 80
-
-
-@dataclass(kw_only=True)
-class Report:
-    """What came of a run."""
-
-    counts: dict[str, int]
-    faults: Counter[str]
-    seconds: float
-    seed: str
-    undone: list[str]
-    traces: list[str] = field(default_factory=list)
-
-    @property
-    def hit_rate(self) -> float:
-        return self.counts["hits"] / max(1, self.counts["reads"])
-
-    def amount(self, kinds: frozenset[str]) -> int:
-        return sum(self.faults[kind] for kind in kinds)
-
-    def __str__(self) -> str:
-        c = self.counts
-        kinds = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
-        return (
-            f"{c['reads']} checked reads, {c['hits']} hits ({self.hit_rate:.0%}), "
-            f"{c['writes']} writes, {c['refused']} refused, {c['disturbed']} disturbed, "
-            f"{c['unjudged']} unjudged, {c['excused']} excused, {sum(self.faults.values())} faults"
-            f"{f' ({kinds})' if kinds else ''}, {c['violations']} violations; "
-            f"{self.seconds:.0f} s, seed {self.seed}"
-        )
+TELL_SECONDS = 60.0
+"""How often a long run says how far it is."""
 
 
 def run(plan: Plan, folder: Path, database: dict[str, Any], address: str, seed: str) -> Report:
@@ -87,38 +32,54 @@ def run(plan: Plan, folder: Path, database: dict[str, Any], address: str, seed: 
     dice = random.Random(seed)
     with ExitStack() as stack:
         servers = stack.enter_context(Servers(folder))
-        pages = 1 + plan.readers + plan.writers
-        board = Board(folder / "board", pages)
-        settings = {
-            "database": database["NAME"],
-            "naive": plan.naive,
-            "board": str(folder / "board"),
-            "pages": pages,
-            "readers": servers.readers.port,
-            "writers": servers.writers.port,
-            "transaction_timeout": int(plan.life * 400),
-            "latest": plan.life * 0.5,
-            "socket_timeout": plan.life * 0.25,
-            "cachepatterns": {
-                "ENABLED": not plan.naive,
-                "FENCE_SECONDS": plan.life,
-                "ON_REDIS_ERROR": plan.on_redis_error,
-                "BREAKER_SECONDS": 0.1,
-                "STATS": False,
-            },
-        }
+        roles = ["reader"] * plan.readers + ["writer"] * plan.writers + ["relay"] * plan.outbox
+        board = Board(folder / "board", 1 + len(roles))
+        settings = _settings(plan, servers, database["NAME"], folder / "board", len(board.pages))
         nursery = stack.enter_context(Nursery(settings, folder / "nursery.log"))
-        faults = Faults(
-            board=board,
-            nursery=nursery,
+        processes = Processes(board, nursery, dice)
+        scene = Scene(
+            processes=processes,
             servers=servers,
             database=address,
             life=plan.life,
+            lease=lease_of(plan),
+            outbox=plan.outbox,
             dice=dice,
         )
-        for page in range(1, pages):
-            faults.start("reader" if page <= plan.readers else "writer", page)
-        return _Course(plan, board, faults, dice, seed).run()
+        for page, role in enumerate(roles, 1):
+            processes.start(role, page)
+        return _Course(plan, board, Faults(scene), dice, seed).run()
+
+
+def lease_of(plan: Plan) -> float:
+    """`LEASE_SECONDS`."""
+    return plan.life * 2
+
+
+def _settings(
+    plan: Plan, servers: Servers, database: str, board: Path, pages: int
+) -> dict[str, Any]:
+    """What `tests.faults.settings` is to know."""
+    return {
+        "database": database,
+        "naive": plan.naive,
+        "board": str(board),
+        "pages": pages,
+        "readers": servers.readers.port,
+        "writers": servers.writers.port,
+        "transaction_timeout": int(plan.life * 400),
+        "latest": plan.life * 0.5,
+        "socket_timeout": plan.life * 0.25,
+        "cachepatterns": {
+            "ENABLED": not plan.naive,
+            "FENCE_SECONDS": plan.life,
+            "ON_REDIS_ERROR": "database" if plan.outbox else "refuse",
+            "OUTBOX": plan.outbox,
+            "LEASE_SECONDS": lease_of(plan),
+            "BREAKER_SECONDS": 0.1,
+            "STATS": False,
+        },
+    }
 
 
 class _Course:
@@ -131,39 +92,65 @@ class _Course:
         self.deck = [name for name, count in plan.faults.items() for _ in range(count)]
         dice.shuffle(self.deck)
         self.traces: list[str] = []
+        self.costs: dict[str, Cost] = {}
         self.seen = 0
-        self.began = time.monotonic()
+        self.began = self.told = time.monotonic()
 
     def run(self) -> Report:
+        self._measured("(start)", self._until_hits)
         while self.deck and not self._is_late():
-            self._until_hits(self.plan.hits_between)
-            self.faults.do(self.deck.pop())
+            self._measured("(recovery)", self._until_balanced)
+            kind = self.deck.pop()
+            self._measured(kind, lambda kind=kind: self._do(kind))
         while self.board.total("reads") < self.plan.reads and not self._is_late():
             self._look()
             if self.plan.naive and self.seen:
                 break  # it has been found out
         if not self.plan.naive:
-            self._until_hits(self.plan.hits_between)
+            self._measured("(recovery)", self._until_balanced)
         return Report(
-            counts={name: self.board.total(name) for name in _COUNTED},
+            counts={name: self.board.total(name) for name in COUNTED},
             faults=self.faults.done,
             seconds=time.monotonic() - self.began,
             seed=self.seed,
             undone=self.deck,
+            costs=self.costs,
             traces=self.traces,
         )
 
     def _is_late(self) -> bool:
         return time.monotonic() - self.began > self.plan.seconds
 
-    def _until_hits(self, more: int) -> None:
-        """Wait until the cache has worked for a while, and mostly works on the whole."""
-        enough = self.board.total("hits") + more
+    def _do(self, kind: str) -> None:
+        self.faults.do(kind)
+        self._until_hits()
+
+    def _until_hits(self) -> None:
+        """Wait until the cache has worked for a while."""
+        enough = self.board.total("hits") + self.plan.hits_between
+        while self.board.total("hits") < enough and not self._is_late():
+            self._look()
+
+    def _until_balanced(self) -> None:
+        """Wait until the cache has mostly worked on the whole."""
         while not self._is_late():
             self._look()
             hits, reads = self.board.total("hits"), self.board.total("reads")
-            if hits >= enough and hits >= (LEAST_HIT_RATE + 0.03) * reads:
+            if hits >= (LEAST_HIT_RATE + 0.03) * reads:
                 return
+
+    def _measured(self, name: str, work: Callable[[], None]) -> None:
+        """Do it, and add what was read meanwhile to the cost of `name`."""
+        began, reads, hits = self._now()
+        work()
+        now, reads_now, hits_now = self._now()
+        cost = self.costs.setdefault(name, Cost())
+        cost.seconds += now - began
+        cost.reads += reads_now - reads
+        cost.hits += hits_now - hits
+
+    def _now(self) -> tuple[float, int, int]:
+        return time.monotonic(), self.board.total("reads"), self.board.total("hits")
 
     def _look(self) -> None:
         time.sleep(0.01)
@@ -172,6 +159,11 @@ class _Course:
         if violations > self.seen and len(self.traces) < 3 and not self.plan.naive:
             self.traces.append(trace(self.board.pages))
         self.seen = violations
-
-
-_COUNTED = ("reads", "hits", "writes", "refused", "disturbed", "unjudged", "excused", "violations")
+        if time.monotonic() - self.told > TELL_SECONDS:
+            self.told, (_, reads, hits) = time.monotonic(), self._now()
+            print(
+                f"{self.told - self.began:.0f} s: {reads} checked reads, {hits / reads:.0%} hits, "
+                f"{sum(self.faults.done.values())} faults, {len(self.deck)} to come, "
+                f"{violations} violations",
+                flush=True,
+            )

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from shop.servers import EmbeddedValkey
 from tests.faults.proxy import Proxy
 
 PATIENCE = 20.0
+PRIMARY = ("--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64kb")
 
 
 class Servers:
@@ -45,7 +48,7 @@ class Servers:
         self._stack.close()
 
     def _new(self, stack: contextlib.ExitStack, of: int | None = None) -> EmbeddedValkey:
-        words = ["--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64kb"]
+        words = [*PRIMARY]
         if of is not None:
             words += ["--replicaof", "127.0.0.1", str(of), "--repl-timeout", "5"]
         folder = next(self._folders)
@@ -56,7 +59,9 @@ class Servers:
     def client(self, server: EmbeddedValkey | None = None) -> Any:
         """A connection to a server past all proxies, to the primary unless another is named."""
         port = (server or self.primary).port
-        with contextlib.closing(redis.Redis(port=port, socket_timeout=5)) as client:
+        # Without retries: SHUTDOWN ends the connection, and trying again would take seconds.
+        once = Retry(NoBackoff(), 0)
+        with contextlib.closing(redis.Redis(port=port, socket_timeout=5, retry=once)) as client:
             yield client
 
     def kill(self) -> None:
@@ -88,5 +93,6 @@ class Servers:
             client.replicaof("NO", "ONE")
         self.primary.stop()
         self.primary = self.replica
+        self.primary.options = PRIMARY  # else it would be a replica, of itself, once restarted
         self._point_all()
         self.replica = self._new(self._stack, of=self.replication.port)

@@ -8,6 +8,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from django.db import Error, OperationalError, connection
 
 from cachepatterns import observe
 from cachepatterns.backends.store import current_store
+from cachepatterns.conf import config
 from cachepatterns.core.guard import EVERYTHING
 from cachepatterns.exceptions import WriteRefused
 from cachepatterns.observe import ReadEvent
+from cachepatterns.write.relay import Relay
 from tests.faults import naive
-from tests.faults.board import CLOSING, EXCUSING, IDLE, WRITING, Board, Page
-from tests.faults.oracle import Cached, Finding, Oracle, TooSlow
+from tests.faults.board import CLOSING, ENDS, EXCUSING, IDLE, WRITING, Board, Page
+from tests.faults.oracle import Cached, Finding, Oracle, TooSlow, Truth
+from tests.faults.past import Past
 from tests.faults.world import Writer
 
 POINTS = (
@@ -37,6 +41,9 @@ POINTS = (
 ANSWERED = ("hit", "negative")
 """Outcomes of reads that the cache has answered."""
 
+ROUNDING = 0.02
+"""Seconds by which clocks of milliseconds, read at different moments, may be apart."""
+
 WRITE, KILL, STOP = 1, 100, 200
 """Orders: to write now, and to end or to stop at a point, whose number is added."""
 
@@ -44,7 +51,7 @@ WRITE, KILL, STOP = 1, 100, 200
 def work(role: str, page: int, seed: str) -> None:
     """The whole life of a process."""
     faults = settings.FAULTS
-    address = f"redis://127.0.0.1:{faults['readers' if role == 'reader' else 'writers']}/0"
+    address = f"redis://127.0.0.1:{faults['writers' if role == 'writer' else 'readers']}/0"
     settings.CACHES["default"]["LOCATION"] = address
     options = settings.DATABASES["default"]["OPTIONS"]
     # For pg_terminate_backend; no part of what names an entry's source.
@@ -54,6 +61,8 @@ def work(role: str, page: int, seed: str) -> None:
     try:
         if role == "reader":
             Reader(board, mine, random.Random(seed), naive=faults["naive"]).run()
+        elif role == "relay":
+            Relay(connection.alias).run()
         else:
             Writing(board, mine, random.Random(seed), naive=faults["naive"]).run()
     except BaseException:
@@ -63,11 +72,16 @@ def work(role: str, page: int, seed: str) -> None:
 
 
 class Reader:
-    """Reads, and has every read judged."""
+    """Reads, and has every read judged.
+
+    Strictly, unless writers are cut off and write on: then what a read shows may be one lease
+    old, and not older.
+    """
 
     def __init__(self, board: Board, page: Page, dice: random.Random, *, naive: bool) -> None:
         self.journal, self.page, self.dice, self.naive = board.pages[0], page, dice, naive
         self.outcome = ""
+        self.past = Past() if config().OUTBOX else None
 
     def run(self) -> None:
         observe.subscribe(self._hear)
@@ -75,23 +89,27 @@ class Reader:
         oracle = self._patiently(lambda: Oracle(self.dice, cached))
         while True:
             self.outcome = "none"
+            if self.past is not None and self.past.is_due:
+                self._patiently(lambda: self._remember(self.past, oracle.truth))
             excused = self.journal.phase == EXCUSING
             finding = self._patiently(oracle.read)
             self.page.add("reads")
-            if self.outcome.startswith(ANSWERED):
+            self.page.add(self.outcome if self.outcome in ENDS else "other")
+            if self.outcome in ANSWERED:
                 self.page.add("hits")
             if finding is None:
                 continue
             if excused or self.journal.phase == EXCUSING:
-                self.page.add("excused")
+                self._excuse(finding)
             else:
                 self._accuse(finding)
 
     def _hear(self, event: observe.Event) -> None:
         if isinstance(event, ReadEvent):
-            self._tell(f"{event.outcome} {event.reason}")
-            if not event.outcome.startswith(ANSWERED):
-                self.page.note(f"read {event.pattern}: {event.outcome} {event.reason}")
+            end = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
+            self._tell(end)
+            if end not in ANSWERED:
+                self.page.note(f"read {event.pattern}: {end}")
 
     def _tell(self, outcome: str) -> None:
         self.outcome = outcome
@@ -109,8 +127,25 @@ class Reader:
                 self.page.add("disturbed")
                 connection.close()
 
+    def _remember(self, past: Past, truth: Truth) -> None:
+        past.remember(truth.rows(), truth.categories())
+
+    def _excuse(self, finding: Finding) -> None:
+        """If it is no older than the lease allows."""
+        bound = config().LEASE_SECONDS + ROUNDING
+        then = self.past.before(finding.began - bound) if self.past is not None else None
+        if then is None:  # we have only begun to read
+            self.page.add("unjudged")
+            return
+        wrong = finding.against(then)
+        if not wrong:
+            self.page.add("excused")
+            return
+        behind = f"{finding.what}, {finding.began - then.at:.3f} s ago"
+        self._accuse(replace(finding, what=behind, wrong=wrong))
+
     def _accuse(self, finding: Finding) -> None:
-        what = f"VIOLATION {finding.what} ({self.outcome.strip()}) took "
+        what = f"VIOLATION {finding.what} ({self.outcome}) took "
         self.page.note(f"{what}{(finding.ended - finding.began) * 1000:.1f} ms")
         for wrong in finding.wrong[:5]:
             self.page.note(f"VIOLATION {wrong}")

@@ -11,6 +11,11 @@
 -- transaction that was open at that moment has ended, nothing may be stored. It took
 -- registrations along that nobody will purge any more, so what they would have bumped is
 -- bumped now, with the model's stamp, on which all of its entries rest.
+--
+-- `run` is what the caller took the server for, which it asks only now and then. A running
+-- primary that gets its first replica becomes another incarnation, and for a while some callers
+-- know and some do not: each would take the others' guards for a lost server's, and put them in
+-- quarantine again and again. So before a guard is made, the server says itself who it is.
 local run, life = ARGV[1], tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -19,6 +24,18 @@ local function bump(fence)
   local first = 2
   if fence[2] == '*' then first = 3 end
   for i = first, #fence do redis.call('DEL', fence[i]) end
+end
+
+local asked = false
+local function who_this_is()
+  if asked then return run end
+  asked = true
+  local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
+  if type(server) ~= 'string' or type(replication) ~= 'string' then return run end
+  local id = string.match(server, 'run_id:(%w+)')
+  if not id then return run end
+  local stream = string.match(replication, 'master_replid:(%w+)') or ''
+  return string.sub(id, 1, 12) .. string.sub(stream, 1, 12)  -- incarnation.py, ID_LENGTH
 end
 
 local function read_guard(key)
@@ -32,6 +49,7 @@ local function read_guard(key)
       if ok and type(decoded) == 'table' then guard = decoded end
     end
   end
+  if not guard or guard.r ~= run then run = who_this_is() end
   if not guard or guard.r ~= run then
     local head, name = string.match(key, '^(.*):guard:([^:]+)$')
     if head then redis.call('DEL', head .. ':tag:' .. name) end

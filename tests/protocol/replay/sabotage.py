@@ -222,7 +222,10 @@ def incarnation_by(kept: slice) -> Iterator[None]:
         self.run = ask(self, connection)[kept] or "any"
         return self.run
 
-    with patch.object(incarnation.Incarnation, "ask", partly):
+    with (
+        patch.object(incarnation.Incarnation, "ask", partly),
+        script("guard", "local asked = false", "local asked = true"),  # nor by the scripts
+    ):
         yield
 
 
