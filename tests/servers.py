@@ -34,6 +34,9 @@ def pytest_load_initial_conftests(
         running.enter_context(interrupts_raise())
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="cachepatterns-tests-"))
         os.environ["TESTS_FOLDER"] = folder
+        # And each run its own tmp_path: in the common one every start of pytest bars others, so
+        # also the user as whom PostgreSQL runs in another run's.
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
         database = DATABASES[os.environ.get("TESTS_DATABASE", "postgresql18")]
         os.environ["DATABASE_URL"] = running.enter_context(database(Path(folder))).url
         os.environ["CACHE_URL"] = running.enter_context(

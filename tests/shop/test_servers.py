@@ -104,8 +104,8 @@ def test_a_start_interrupted_at_any_moment_leaves_no_process(tmp_path, line, how
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties children to their parent")
 def test_even_a_killed_demo_takes_everything_with_it(tmp_path):
     process = demo(tmp_path)
-    while "10 %" not in process.stdout.readline():
-        pass
+    while "10 %" not in (said := process.stdout.readline()):
+        assert said, "it ended before it came that far"
     assert len(processes_of(tmp_path)) >= 2
     process.kill()
     process.wait()
