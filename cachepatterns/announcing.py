@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from msgspec import structs
 
 from cachepatterns.core.sqltext import Kind, Statement
 from cachepatterns.core.tag import ALL_NAMED
@@ -88,7 +88,7 @@ def _event(
         tables |= _tables(model)
     event = coarse_event(connection, Statement(Kind.WRITE, "ANNOUNCED", frozenset(tables)))
     assert event is not None  # each of the tables is tracked
-    return replace(event, source="announced", coarse=False)
+    return structs.replace(event, source="announced", coarse=False)
 
 
 def _tables(model: object) -> set[str]:

@@ -39,9 +39,8 @@ class ReadEvent(msgspec.Struct, frozen=True, gc=False):
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidationEvent:
-    """Tags that were bumped, and why. ``seconds`` is the time the bump took."""
+class InvalidationEvent(msgspec.Struct, frozen=True, gc=False):
+    """Tags that were bumped, and why. ``seconds`` is the time the bump took its writer."""
 
     labels: tuple[str, ...]
     tags: tuple[str, ...]

@@ -108,6 +108,20 @@ class ResolvedPolicy:
             for name in ({n.name, n.attname} if not n.field.is_relation else {n.attname})
         }
 
+    @cached_property
+    def told(self) -> tuple[Any, ...]:
+        """The fields whose columns a statement tells of the rows it writes: all of them only
+        where rules may ask for any."""
+        meta: Any = self.model._meta
+        if self.has_rules:
+            return tuple(meta.local_concrete_fields)
+        return tuple(dict.fromkeys([*meta.pk_fields, *(n.field for n in self.narrowing)]))
+
+    @cached_property
+    def tag_heads(self) -> dict[str, tuple[tuple[str, str, str], ...]]:
+        """By database, what `write.changes` works out once: how each narrowed field is told."""
+        return {}
+
     @property
     def is_strict(self) -> bool:
         return self.policy.consistency != "eventual"

@@ -7,11 +7,15 @@ raises `BackendError`, and nothing else, when the server does not answer properl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from cachepatterns.exceptions import BackendError
 
 MARK_SECONDS = 60.0
 """How long a relay has to find the mark; later it bumps what was bumped already."""
+Heard = Callable[["BackendError | None"], None]
+"""Called with what went wrong, or `None`, when the answer to a command was looked at."""
 Item = tuple[str, bytes, float]
 """``(key, payload, ttl in seconds)``."""
 
@@ -72,7 +76,8 @@ class Backend(ABC):
         ttl: float,
         life: float,
     ) -> list[bytes] | None:
-        """Put each stamp under its key unless one stands there; one round trip.
+        """Put each stamp under its key unless one stands there, and let it live `ttl` or longer;
+        one round trip.
 
         Returns what stands under each key afterwards (an existing stamp is adopted), or
         `None`, having put nothing, where a guard is missing, in quarantine or holds a
@@ -107,11 +112,13 @@ class Backend(ABC):
         *,
         life: float,
         mark: str = "",
+        heard: Heard | None = None,
     ) -> None:
         """Delete the stamps under `keys` and take the registration back; idempotent.
 
         With `mark`, a key that stands for `MARK_SECONDS` from then on: it proves to the relays
-        that this has been done.
+        that this has been done. With `heard`, the answer is not waited for: `heard` is called
+        once it was looked at, which is before anything else is asked on the same way.
         """
 
     @abstractmethod
@@ -132,11 +139,24 @@ class Backend(ABC):
         Returns whether it stands: not where that is past, or the server another one.
         """
 
+    def settle(self) -> None:
+        """Look at the answers that nobody has waited for; raises none of what they say."""
+        return
+
     # -- keys -----------------------------------------------------------------------------
 
     @abstractmethod
-    def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
-        """Write entries, and let the stamps they rest on live `stamp_ttl` from now or longer."""
+    def store(
+        self,
+        items: Sequence[Item],
+        stamp_keys: Sequence[str],
+        stamp_ttl: float,
+        heard: Heard | None = None,
+    ) -> None:
+        """Write entries, and let the stamps they rest on live `stamp_ttl` from now or longer.
+
+        `heard` as with `release`.
+        """
 
     @abstractmethod
     def delete(self, keys: Sequence[str]) -> int:

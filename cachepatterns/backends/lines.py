@@ -4,7 +4,10 @@ Taking a connection out of redis-py's pool and giving it back costs as much as h
 trip: locks, metrics, and a poll that asks whether the idle socket still lives. So a line is
 kept once it was taken. That its server has closed it meanwhile shows in the first command,
 which is then sent once more on a new connection: all that goes over a line may be sent twice
-(reads, and scripts that name their registration by its token).
+(reads, stores, and scripts that name their registration by its token).
+
+Some answers nobody has to wait for: what is sent by `send` is carried out before anything that
+is asked over the same line later, and its answers are heard then, or by `hear_all`.
 
 At most a quarter of the pool is held, since the rest of the project lives on it too. Only
 redis-py's plain pool is treated so: Sentinel's looks at a connection's server when it is given
@@ -13,6 +16,7 @@ back, and is asked for one each time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import deque
@@ -26,10 +30,15 @@ from hiredis import pack_command
 from cachepatterns.backends.incarnation import Incarnation
 
 Words = Sequence[str | bytes | float]
+Heard = Callable[[Exception | None], None]
+"""Called with what went wrong, once the answers have been looked at."""
+
+_UNHEARD = "_cachepatterns_unheard"
+"""The attribute of a connection that holds how many answers are to come, and who hears them."""
 
 
 class Lines:
-    """The lines of one pool. `call` is all that there is to do with them; thread-safe."""
+    """The lines of one pool, to `call` or `send` over; thread-safe."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -65,10 +74,56 @@ class Lines:
             connection.disconnect()
             raise
         finally:
-            if len(self._idle) < self._most:
-                self._idle.append(connection)
-            else:
-                self._pool.release(connection)
+            self._put_back(connection)
+
+    def send(
+        self, words: Callable[[str], Sequence[Words]], heard: Heard, *, wait: bool = False
+    ) -> None:
+        """Send commands whose answers nobody waits for; `heard` is told of them later.
+
+        Raises where they could not be sent, and `heard` is not called then. Commands that
+        do not arrive are *not* sent again: that is for `heard` to decide. With `wait` it is
+        told before this returns.
+        """
+        connection, is_new = self._take()
+        try:
+            try:
+                count = _send(connection, words, self._doubted_at)
+            except redis.TimeoutError:
+                raise
+            except redis.ConnectionError:
+                connection.disconnect()
+                if is_new:
+                    raise
+                count = _send(connection, words, self._doubted_at)
+            setattr(connection, _UNHEARD, (count, heard))
+            if wait:
+                _hear(connection)
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            self._put_back(connection)
+
+    def call_many(self, words: Callable[[str], Sequence[Words]]) -> None:
+        """Have commands carried out; raises what the first of them says that is refused."""
+        said: list[Exception | None] = []
+        self.send(words, said.append, wait=True)
+        if said[0] is not None:
+            raise said[0]
+
+    def hear_all(self) -> None:
+        """Look at the answers that are still to come, of lines that nobody uses."""
+        for _ in range(len(self._idle)):
+            try:
+                connection = self._idle.popleft()
+            except IndexError:
+                return
+            try:
+                with contextlib.suppress(redis.TimeoutError):  # `heard` has been told
+                    _hear(connection)
+            finally:
+                self._put_back(connection)
 
     def doubt(self) -> None:
         """Somebody else took the server for another incarnation than our lines do: each asks
@@ -77,9 +132,26 @@ class Lines:
 
     def _take(self) -> tuple[Any, bool]:
         try:
-            return self._idle.pop(), False
+            connection = self._idle.pop()
         except IndexError:
             return self._pool.get_connection(), True
+        if connection.__dict__.get(_UNHEARD) is not None:
+            try:
+                _hear(connection)
+            except BaseException:
+                self._put_back(connection)
+                raise
+        return connection, False
+
+    def _put_back(self, connection: Any) -> None:
+        if len(self._idle) < self._most:
+            self._idle.append(connection)
+            return
+        try:
+            with contextlib.suppress(redis.TimeoutError):
+                _hear(connection)  # the pool's next user expects none of our answers
+        finally:
+            self._pool.release(connection)
 
     def leave_to_parent(self) -> None:
         """After a fork: the sockets are the parent's. Kept, so that nobody closes them."""
@@ -90,6 +162,54 @@ class Lines:
 def _exchange(
     connection: Any, words: Callable[[str], Words], doubted_at: float
 ) -> tuple[Any, str]:
+    run = _ready(connection, doubted_at)
+    # Its stub takes tuples of one word only.
+    packed = pack_command(tuple(words(run)))  # type: ignore[arg-type]
+    connection.send_packed_command((packed,), check_health=False)
+    return connection.read_response(), run
+
+
+def _send(connection: Any, words: Callable[[str], Sequence[Words]], doubted_at: float) -> int:
+    commands = words(_ready(connection, doubted_at))
+    packed = b"".join(pack_command(tuple(command)) for command in commands)  # type: ignore[arg-type]
+    connection.send_packed_command((packed,), check_health=False)
+    return len(commands)
+
+
+def _hear(connection: Any) -> None:
+    """Look at the answers to what was sent, and tell whoever wants to know.
+
+    A connection on which they do not come is closed. Raises what interrupts, and, when it has
+    been told, a timeout: who has waited so long for a server need not ask it anything.
+    """
+    unheard = connection.__dict__.get(_UNHEARD)
+    if unheard is None:
+        return
+    count, heard = unheard
+    setattr(connection, _UNHEARD, None)
+    wrong: Exception | None = None
+    try:
+        for _ in range(count):
+            try:
+                connection.read_response()
+            except redis.ReadOnlyError:
+                raise  # no primary any more: ask anew who is
+            except redis.ResponseError as error:
+                wrong = wrong or error
+    except Exception as error:
+        connection.disconnect()
+        wrong = error
+    except BaseException:
+        connection.disconnect()
+        heard(redis.ConnectionError("interrupted"))
+        raise
+    heard(wrong)
+    if isinstance(wrong, redis.TimeoutError):
+        raise wrong
+
+
+def _ready(connection: Any, doubted_at: float) -> str:
+    """Connect, and name the incarnation of who is there."""
     known: Incarnation | None = connection.__dict__.get("_cachepatterns")
     if known is None:
         if connection.encoder.decode_responses:
@@ -101,11 +221,7 @@ def _exchange(
     # it, to a server that has been restarted or promoted since, and name the former one.
     connection.connect()
     connection.check_health()
-    run = known.current(connection, doubted_at)
-    # Its stub takes tuples of one word only.
-    packed = pack_command(tuple(words(run)))  # type: ignore[arg-type]
-    connection.send_packed_command((packed,), check_health=False)
-    return connection.read_response(), run
+    return known.current(connection, doubted_at)
 
 
 _all: WeakSet[Lines] = WeakSet()

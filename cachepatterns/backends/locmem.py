@@ -12,7 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cachepatterns.backends.base import MARK_SECONDS, Backend, Item, KeyInfo, Moment, Reading
+from cachepatterns.backends.base import (
+    MARK_SECONDS,
+    Backend,
+    Heard,
+    Item,
+    KeyInfo,
+    Moment,
+    Reading,
+)
 from cachepatterns.core.guard import EVERYTHING
 
 
@@ -70,8 +78,8 @@ class LocMemBackend(Backend):
             deadline, standing = self._clock() + ttl, []
             for key, stamp in zip(keys, stamps, strict=True):
                 known = self._get(key)
-                if known is None:
-                    self._values[key] = (stamp, deadline)
+                kept = deadline if known is None else max(deadline, self._values[key][1])
+                self._values[key] = (stamp if known is None else known, kept)
                 standing.append(stamp if known is None else known)
             return standing
 
@@ -99,6 +107,7 @@ class LocMemBackend(Backend):
         *,
         life: float,
         mark: str = "",
+        heard: Heard | None = None,
     ) -> None:
         with self._lock:
             self.delete(keys)
@@ -106,6 +115,8 @@ class LocMemBackend(Backend):
                 self._values[mark] = (b"1", self._clock() + MARK_SECONDS)
             for guard in guards:
                 self._fences_of(guard).pop(token, None)
+        if heard is not None:
+            heard(None)
 
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
         with self._lock:
@@ -133,7 +144,13 @@ class LocMemBackend(Backend):
             self.delete(fences.pop(token)[1])
         return fences
 
-    def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
+    def store(
+        self,
+        items: Sequence[Item],
+        stamp_keys: Sequence[str],
+        stamp_ttl: float,
+        heard: Heard | None = None,
+    ) -> None:
         with self._lock:
             now = self._clock()
             for key, payload, ttl in items:
@@ -143,6 +160,8 @@ class LocMemBackend(Backend):
                 if stamp is not None:
                     deadline = max(self._values[key][1], now + stamp_ttl)
                     self._values[key] = (stamp, deadline)
+        if heard is not None:
+            heard(None)
 
     def delete(self, keys: Sequence[str]) -> int:
         with self._lock:

@@ -6,17 +6,25 @@ Stamps are always read from the primary: a replica may still hold one that was b
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
+import msgspec
 import redis
 from django.core.cache import caches
 from django_redis.exceptions import ConnectionInterrupted
 
 from cachepatterns.backends import scripts
-from cachepatterns.backends.base import MARK_SECONDS, Backend, Item, KeyInfo, Moment, Reading
-from cachepatterns.backends.lines import Lines
+from cachepatterns.backends.base import (
+    MARK_SECONDS,
+    Backend,
+    Heard,
+    Item,
+    KeyInfo,
+    Moment,
+    Reading,
+)
+from cachepatterns.backends.lines import Lines, Words
 from cachepatterns.core.guard import is_of_another, is_open
 from cachepatterns.exceptions import BackendError
 
@@ -127,7 +135,7 @@ class RedisBackend(Backend):
         life: float,
         renew: bool = False,
     ) -> None:
-        named = [json.dumps(list(tags)) for tags in guards.values()]
+        named = [_json(tags) for tags in guards.values()]
         mode = "renew" if renew else "new"
         scripts.FENCE.run(self.lines, list(guards), life, token, *named, mode)
 
@@ -140,9 +148,13 @@ class RedisBackend(Backend):
         *,
         life: float,
         mark: str = "",
+        heard: Heard | None = None,
     ) -> None:
-        lasting = _milliseconds(MARK_SECONDS)
-        scripts.RELEASE.run(self.lines, guards, life, token, mark, lasting, *keys)
+        more = (token, mark, _milliseconds(MARK_SECONDS), *keys)
+        if heard is None:
+            scripts.RELEASE.run(self.lines, guards, life, *more)
+        else:
+            scripts.RELEASE.send(self.lines, guards, life, *more, heard=_telling(heard))
 
     @_translated
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
@@ -160,13 +172,25 @@ class RedisBackend(Backend):
         return bool(answer == 1)
 
     @_translated
-    def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
-        pipe = self._client().pipeline(transaction=False)
-        for key, payload, ttl in items:
-            pipe.set(key, payload, px=_milliseconds(ttl))
-        for key in dict.fromkeys(stamp_keys):
-            pipe.pexpire(key, _milliseconds(stamp_ttl), gt=True)
-        pipe.execute()
+    def store(
+        self,
+        items: Sequence[Item],
+        stamp_keys: Sequence[str],
+        stamp_ttl: float,
+        heard: Heard | None = None,
+    ) -> None:
+        lasting = _milliseconds(stamp_ttl)
+        commands: list[Words] = [
+            ("SET", key, payload, "PX", _milliseconds(ttl)) for key, payload, ttl in items
+        ]
+        commands += [("PEXPIRE", key, lasting, "GT") for key in dict.fromkeys(stamp_keys)]
+        if heard is None:
+            self.lines.call_many(lambda run: commands)
+        else:
+            self.lines.send(lambda run: commands, _telling(heard))
+
+    def settle(self) -> None:
+        self.lines.hear_all()
 
     @_translated
     def delete(self, keys: Sequence[str]) -> int:
@@ -257,6 +281,13 @@ class RedisBackend(Backend):
     @_translated
     def ping(self) -> None:
         self._client().ping()
+
+
+_json = msgspec.json.encode
+
+
+def _telling(heard: Heard) -> Callable[[Exception | None], None]:
+    return lambda error: heard(None if error is None else RedisError(error))
 
 
 def _milliseconds(seconds: float) -> int:

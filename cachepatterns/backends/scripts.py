@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from cachepatterns.backends.lines import Lines
+from cachepatterns.backends.lines import Heard, Lines
 
 _FOLDER = files("cachepatterns.backends") / "lua"
 
@@ -25,12 +25,18 @@ class Script:
 
     def run(self, lines: Lines, keys: Sequence[str], life: float, *arguments: Any) -> Any:
         """The script's answer; one round trip once the server knows the script."""
-        more = (len(keys), *keys)
-        rest = (int(life * 1000), *arguments)
+        more, rest = (len(keys), *keys), (int(life * 1000), *arguments)
         try:
             return lines.call(lambda run: ("EVALSHA", self.digest, *more, run, *rest))[0]
         except redis.exceptions.NoScriptError:
             return lines.call(lambda run: ("EVAL", self.text, *more, run, *rest))[0]
+
+    def send(
+        self, lines: Lines, keys: Sequence[str], life: float, *arguments: Any, heard: Heard
+    ) -> None:
+        """Have it run without waiting for its answer; `NoScriptError` too is for `heard`."""
+        more, rest = (len(keys), *keys), (int(life * 1000), *arguments)
+        lines.send(lambda run: (("EVALSHA", self.digest, *more, run, *rest),), heard)
 
 
 MINT, FENCE, RELEASE, TEND, LEASE = map(Script, ("mint", "fence", "release", "tend", "lease"))

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from cachepatterns.backends.base import Backend, Item, Reading
+from cachepatterns.backends.base import Backend, Heard, Item, Reading
 from cachepatterns.backends.locmem import LocMemBackend
 from cachepatterns.conf import config
 from cachepatterns.core.key import coarsest
@@ -51,6 +51,8 @@ class Store:
         self._lock = threading.Lock()
         self._undelivered: dict[str, None] = {}
         self._tended: dict[str, float] = {}
+        self._is_doubtful = False
+        """Whether the last store that was heard of has failed."""
 
     @property
     def is_open(self) -> bool:
@@ -67,15 +69,17 @@ class Store:
         if self.is_open:
             raise BreakerOpen("the cache failed a moment ago")
         try:
-            answer = method(*args, **kwargs)
+            return method(*args, **kwargs)
         except BackendError as error:
-            kind = getattr(error, "kind", "error")
-            if kind in _OPENING:
-                self._open_until = self._clock() + config().BREAKER_SECONDS
-            emit(ErrorEvent(operation, kind, str(error)))
-            log.log("cachepatterns could not %s: %s", operation, error)
+            self._failed(operation, error)
             raise
-        return answer
+
+    def _failed(self, operation: str, error: BackendError) -> None:
+        kind = getattr(error, "kind", "error")
+        if kind in _OPENING:
+            self._open_until = self._clock() + config().BREAKER_SECONDS
+        emit(ErrorEvent(operation, kind, str(error)))
+        log.log("cachepatterns could not %s: %s", operation, error)
 
     def read(
         self, guards: Sequence[str], keys: Sequence[str], leases: Sequence[str] = ()
@@ -97,14 +101,38 @@ class Store:
         self.call("fence", self.backend.fence, token, guards, life=life, renew=renew)
 
     def release(
-        self, token: str, guards: Sequence[str], keys: Sequence[str], mark: str = ""
+        self,
+        token: str,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        mark: str = "",
+        *,
+        wait: bool = False,
     ) -> bool:
         """Bump and take back a registration. Never raises: what fails is owed, and the
-        registration, which expires by itself, keeps readers away until it is purged."""
+        registration, which expires by itself, keeps readers away until it is purged.
+
+        For the same reason nobody has to wait until it is done, unless it is not certain that
+        the registration stands.
+        """
         life = config().FENCE_SECONDS
-        return self._settle(
-            keys, lambda owed: self.backend.release(token, guards, owed, life=life, mark=mark)
-        )
+        given = tuple(keys)
+
+        def release(owed: list[str], heard: Heard | None = None) -> None:
+            self.backend.release(token, guards, owed, life=life, mark=mark, heard=heard)
+
+        def heard(error: BackendError | None) -> None:
+            if error is None:
+                return
+            if getattr(error, "kind", "") in _OPENING - {"connection"}:
+                self._failed("invalidate", error)
+                self._owe(given)
+            else:
+                self._settle(given, release)
+
+        if wait or not guards or self._undelivered:
+            return self._settle(given, release)
+        return self._settle(given, lambda owed: release(owed, heard))
 
     def tend(self, guards: Sequence[str]) -> None:
         """Look after guards that are not open, at most `_TENDING` seconds apart for each."""
@@ -120,7 +148,23 @@ class Store:
         self.call("tend", self.backend.tend, guards, life=life, no_writers=True)
 
     def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
-        self.call("store", self.backend.store, items, stamp_keys, stamp_ttl)
+        """Store entries. The answer is not waited for: one that is lost costs a miss. After a
+        bad one it is, until they are good again, so that the numbers tell what is stored."""
+        if self._is_doubtful:
+            self.call("store", self.backend.store, items, stamp_keys, stamp_ttl)
+            self._is_doubtful = False
+        else:
+            self.call("store", self.backend.store, items, stamp_keys, stamp_ttl, self._stored)
+
+    def _stored(self, error: BackendError | None) -> None:
+        if error is not None:
+            self._is_doubtful = True
+            self._failed("store", error)
+
+    def settle(self) -> None:
+        """Look at the answers that nobody has waited for."""
+        if not self.is_open:
+            self.backend.settle()
 
     def bump(self, keys: Iterable[str]) -> bool:
         """Delete stamps. Never raises: what fails is owed. Returns whether it is done."""
@@ -136,16 +180,19 @@ class Store:
             self._open_until = 0.0
             self.call("invalidate", bump, list(wanted))
         except BackendError:
-            with self._lock:
-                self._undelivered.update(wanted)
-                if len(self._undelivered) > _OWED_MAX:
-                    # Fewer and coarser: what rests on a row's tag rests on its model's too.
-                    self._undelivered = {coarsest(key): None for key in self._undelivered}
+            self._owe(wanted)
             return False
         with self._lock:
             for key in wanted:
                 self._undelivered.pop(key, None)
         return True
+
+    def _owe(self, keys: Iterable[str]) -> None:
+        with self._lock:
+            self._undelivered.update(dict.fromkeys(keys))
+            if len(self._undelivered) > _OWED_MAX:
+                # Fewer and coarser: what rests on a row's tag rests on its model's too.
+                self._undelivered = {coarsest(key): None for key in self._undelivered}
 
     def deliver(self) -> None:
         """Pay the bumps that are owed; raises `BackendError` if that is not possible."""

@@ -150,7 +150,9 @@ def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
         return _from_database(question, load, started, outcome.ERROR, "misconfigured")
     if held is None:
         return _from_database(question, load, started, outcome.MISS, WRITER)
-    return _load_once(store, question, held, load, started, asker)
+    # Those that were minted have been given their time then.
+    lasting = () if None in standing else question.stamps
+    return _load_once(store, question, held, load, started, asker, lasting)
 
 
 def served(payload: bytes | None, standing: Sequence[bytes | None]) -> list[Row] | None:
@@ -211,6 +213,7 @@ def _load_once(
     load: Load,
     started: float,
     asker: Any,
+    lasting: Sequence[str],
 ) -> list[Row]:
     flight = (question.key, tuple(stamps))
     land = flights.lead(flight)
@@ -237,7 +240,7 @@ def _load_once(
             payload = make_entry(rows, stamps, ttl, took)
             size = len(payload)
             items = [(question.key, payload, ttl), *question_item(asker, question, ttl)]
-            store.store(items, question.stamps, question.ttl + STAMP_MARGIN)
+            store.store(items, lasting, question.ttl + STAMP_MARGIN)
         except UnstorableValue as error:
             reason = unstored_reason(error)
         except BackendError:

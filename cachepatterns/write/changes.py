@@ -38,13 +38,18 @@ def row_tags(
     Both sides of every narrowed field count: a row that moves from one category to
     another concerns the lists of both. Where a value can not be spelled, the model tag.
     """
-    label = policy.label
+    label, heads = policy.label, _heads(policy, database)
     tags = {tag.any_row_tag(label, database)}
     try:
         for before, after in rows:
-            for values in (before, after):
-                if values is not None:
-                    tags.update(_spelled(policy, database, values))
+            for attname, kind, head in heads:
+                if before is not None:
+                    old = before[attname]
+                    tags.add(head + tag.canonical(kind, old))
+                if after is not None:
+                    new = after[attname]
+                    if before is None or new is not old:
+                        tags.add(head + tag.canonical(kind, new))
             if len(tags) > MAX_TAGS:
                 return model_tags(label, database)
     except (ValueError, TypeError, OverflowError):  # a value that can not be spelled
@@ -65,10 +70,15 @@ def closing_tags(policy: ResolvedPolicy, database: str) -> set[str]:
     return tags | {tag.ALL_NAMED} if policy.has_rules else tags
 
 
-def _spelled(policy: ResolvedPolicy, database: str, values: Values) -> Iterable[str]:
-    for narrowing in policy.narrowing:
-        value = tag.canonical(narrowing.kind, values[narrowing.attname])
-        yield tag.field_tag(policy.label, database, _name(narrowing), value)
+def _heads(policy: ResolvedPolicy, database: str) -> tuple[tuple[str, str, str], ...]:
+    """Of each narrowed field: where its value is, the kind of value, what stands before it."""
+    found = policy.tag_heads.get(database)
+    if found is None:
+        found = policy.tag_heads[database] = tuple(
+            (n.attname, n.kind, tag.field_tag(policy.label, database, _name(n), ""))
+            for n in policy.narrowing
+        )
+    return found
 
 
 def _name(narrowing: Narrowing) -> str:

@@ -20,10 +20,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import lru_cache
 
 from django.db import DataError, IntegrityError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from msgspec import structs
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
@@ -135,6 +136,11 @@ def _record_committed(
 
 def is_strict(label: str) -> bool:
     """Whether writes to the model register before they commit."""
+    return _is_strict(label, site.generation)
+
+
+@lru_cache(maxsize=1024)
+def _is_strict(label: str, generation: int) -> bool:
     model = None if label.startswith("#") else find_model(label)
     policy = site.policy_for(model) if model is not None else None
     return policy is None or policy.is_strict
@@ -160,7 +166,9 @@ def deliver(events: Iterable[InvalidationEvent], fence: Fence | None = None) -> 
 def tell(events: Iterable[InvalidationEvent], seconds: float, delivered: bool) -> None:
     """Tell everybody who listens what was bumped."""
     for event in events:
-        emit(replace(event, seconds=seconds, delivered=delivered))
+        emit(structs.replace(event, seconds=seconds, delivered=delivered))
+        if not invalidated.receivers:
+            continue
         for receiver, answer in invalidated.send_robust(
             sender=None, tags=frozenset(event.tags), source=event.source, using=event.using
         ):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Sequence
 from queue import Empty, Queue
 from weakref import WeakSet
@@ -42,7 +41,7 @@ class Fence:
     """
 
     def __init__(self) -> None:
-        self.token = uuid.uuid4().hex
+        self.token = os.urandom(16).hex()
         self._guards: dict[str, list[str]] = {}
         self._lock = threading.Lock()
         self._released = False
@@ -55,17 +54,21 @@ class Fence:
     def add(self, names: Iterable[str]) -> None:
         """Register further tags. Raises `WriteRefused` if that is the policy and it fails."""
         prefix = config().PREFIX
+        wanted: dict[str, list[str]] = {}
+        for name in sorted(set(names)):
+            wanted.setdefault(guard_of(name), []).append(tag_key(prefix, name))
         new: dict[str, list[str]] = {}
         with self._lock:
-            for name in sorted(set(names)):
-                key, guard = tag_key(prefix, name), guard_key(prefix, guard_of(name))
-                known = new.get(guard) or self._guards.get(guard, [])
-                if key in known or model_key(prefix, name) in known[:1]:
+            for name, keys in wanted.items():
+                guard, everything = guard_key(prefix, name), model_key(prefix, name)
+                known = self._guards.get(guard, [])
+                if known[:1] == [everything]:
                     continue
-                if len(known) >= MAX_TAGS:
-                    new[guard] = [model_key(prefix, name)]
-                    continue
-                new[guard] = [*known, key]
+                added = [key for key in keys if key not in known] if known else keys
+                if everything in added or len(known) + len(added) > MAX_TAGS:
+                    new[guard] = [everything]
+                elif added:
+                    new[guard] = known + added
             if new:
                 self._register(new)
 
@@ -91,7 +94,9 @@ class Fence:
                 return not keys or current_store().bump(keys)
             self._released = True
             try:
-                return current_store().release(self.token, list(self._guards), keys, mark)
+                return current_store().release(
+                    self.token, list(self._guards), keys, mark, wait=self.is_missed
+                )
             except ConfigurationError as error:  # the write has happened
                 log.log("cachepatterns can not invalidate: %s", error)
                 return False
@@ -139,8 +144,10 @@ _starting = threading.Lock()
 
 
 def settle() -> None:
-    """Wait until what abandoned transactions had registered is released."""
+    """Wait until what abandoned transactions had registered is released, and what others have
+    released is carried out."""
     _abandoned.join()
+    current_store().settle()
 
 
 def _renew_from_now_on(fence: Fence) -> None:
@@ -162,6 +169,7 @@ def _look_after_fences() -> None:
             _release_abandoned(timeout=min(1.0, config().FENCE_SECONDS / 5))
             if time.monotonic() - renewed >= min(1.0, config().FENCE_SECONDS / 5):
                 renewed = time.monotonic()
+                current_store().settle()
                 for fence in _held():
                     fence.renew()
         except (BackendError, ConfigurationError):
@@ -177,7 +185,7 @@ def _release_abandoned(timeout: float) -> None:
         return
     try:
         keys = {key for named in guards.values() for key in named if key != EVERYTHING}
-        current_store().release(token, list(guards), sorted(keys))
+        current_store().release(token, list(guards), sorted(keys), wait=True)
     finally:
         _abandoned.task_done()
 

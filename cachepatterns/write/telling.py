@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from msgspec import structs
 
 from cachepatterns.core import tag
 from cachepatterns.core.change import Change, RowValues
@@ -30,7 +30,7 @@ from cachepatterns.write.fence import Fence
 
 Row = Sequence[Any]
 Pair = tuple[Row | None, Row | None]
-"""What a row held before and after, in the order of `told_fields`; `None` where it was not."""
+"""What a row held before and after, in the order of `policy.told`; `None` where it was not."""
 
 
 class Telling:
@@ -49,7 +49,7 @@ class Telling:
         self.beyond = beyond
         """What the database may change of itself with these rows, in other tables."""
         self.database = database_id(connection)
-        self.fields = told_fields(policy)
+        self.fields = policy.told
         self.fence: Fence | None = None
 
     @contextmanager
@@ -79,11 +79,13 @@ class Telling:
         if not pairs:
             return
         attnames = [field.attname for field in self.fields]
-
-        def named(row: Row | None) -> dict[str, Any] | None:
-            return None if row is None else dict(zip(attnames, row, strict=True))
-
-        values = [(named(before), named(after)) for before, after in pairs]
+        values = [
+            (
+                None if before is None else dict(zip(attnames, before, strict=True)),
+                None if after is None else dict(zip(attnames, after, strict=True)),
+            )
+            for before, after in pairs
+        ]
         tags = row_tags(self.policy, self.database, values)
         if self.policy.has_rules:
             tags |= rule_tags(self.policy, self._changes(values))
@@ -133,28 +135,23 @@ class Telling:
 
     def _record(self, tags: set[str], pk: Any) -> None:
         label, beyond = self.policy.label, self.beyond
-        record(
-            self.connection,
-            InvalidationEvent(
-                labels=tuple(sorted({label, *(beyond.labels if beyond else ())})),
-                tags=tuple(sorted(tags | set(beyond.tags if beyond else ()))),
-                source=self.source,
-                using=self.connection.alias,
-                object_pk=None if pk is None else str(pk),
-                object_label=None if pk is None else label,
-                coarse=beyond is not None,
-                site=beyond.site if beyond else "",
-            ),
-            self.fence,
+        event = InvalidationEvent(
+            (label,),
+            tuple(sorted(tags)),
+            self.source,
+            self.connection.alias,
+            None if pk is None else str(pk),
+            None if pk is None else label,
         )
-
-
-def told_fields(policy: ResolvedPolicy) -> list[models.Field[Any, Any]]:
-    """The columns a statement tells: all of them only where rules may ask for any."""
-    meta: Any = policy.model._meta
-    if policy.has_rules:
-        return list(meta.local_concrete_fields)
-    return list(dict.fromkeys([*meta.pk_fields, *(n.field for n in policy.narrowing)]))
+        if beyond is not None:
+            event = structs.replace(
+                event,
+                labels=tuple(sorted({label, *beyond.labels})),
+                tags=tuple(sorted(tags.union(beyond.tags))),
+                coarse=True,
+                site=beyond.site,
+            )
+        record(self.connection, event, self.fence)
 
 
 def told_columns(connection: BaseDatabaseWrapper, fields: Sequence[Any], *sides: str) -> list[str]:

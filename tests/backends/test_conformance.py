@@ -131,6 +131,24 @@ def test_storing_an_entry_never_shortens_a_stamps_life(backend):
     assert info.ttl > 3500
 
 
+def test_minting_lets_a_stamp_that_stands_live_longer_and_never_shorter(backend):
+    mint(backend, {"t": b"stamp"}, 30.0)
+    for ttl in (3600.0, 30.0):
+        assert mint(backend, {"t": b"other"}, ttl) == [b"stamp"]
+        (info,) = backend.inspect(["t"])
+        assert 3500 < info.ttl <= 3600
+
+
+def test_a_release_may_be_heard_of_later(backend):
+    heard = []
+    mint(backend, {"t": b"one"})
+    backend.fence("w", {"g": ["t"]}, life=MINUTE)
+    backend.release("w", ["g"], ["t"], life=MINUTE, heard=heard.append)
+    assert mint(backend, {"t": b"two"}) == [b"two"]
+    backend.settle()
+    assert heard == [None]
+
+
 def test_a_stamp_ends_with_its_ttl(backend):
     mint(backend, {"t": b"stamp"}, 0.02)
     assert eventually(lambda: backend.get_many(["t"]) == [None])

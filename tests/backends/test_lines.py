@@ -1,6 +1,8 @@
 """Connections are held between commands: what closes them costs nobody an answer."""
 
 import os
+import signal
+import socket
 import threading
 
 import pytest
@@ -8,6 +10,8 @@ import redis
 
 from cachepatterns.backends.lines import Lines
 from cachepatterns.backends.redis import RedisBackend
+from cachepatterns.backends.store import Store
+from cachepatterns.exceptions import BackendError
 from shop.servers import EmbeddedValkey
 
 GUARD, KEY = "test:guard:a@d", "test:row"
@@ -113,3 +117,165 @@ def test_a_child_process_opens_lines_of_its_own(backend):
     os.close(readable)
     os.close(writable)
     assert backend.lines.call(lambda run: ("ECHO", "parent"))[0] == b"parent"
+
+
+# -- answers that nobody waits for ------------------------------------------------------------
+
+
+class Heard(list):
+    """What was said of commands that were sent: one item for each call of `send`."""
+
+    def __call__(self, error):
+        self.append(error)
+
+
+def echo(word):
+    return lambda run: (("ECHO", word),)
+
+
+def test_what_is_sent_is_carried_out_before_what_is_asked_next(backend):
+    heard = Heard()
+    backend.lines.send(lambda run: (("SET", KEY, "1"), ("INCR", KEY)), heard)
+    assert heard == []
+    assert backend.lines.call(lambda run: ("GET", KEY))[0] == b"2"
+    assert heard == [None]
+
+
+def test_the_first_command_that_is_refused_is_told_and_the_others_are_carried_out(backend):
+    heard = Heard()
+    backend.lines.send(lambda run: (("INCR", KEY, "x"), ("SET", KEY, "1"), ("HGET", KEY)), heard)
+    assert backend.lines.call(lambda run: ("GET", KEY))[0] == b"1"
+    assert "incr" in str(heard[0])
+
+
+def test_what_was_sent_is_heard_of_though_nothing_more_is_asked(backend):
+    heard = Heard()
+    backend.lines.send(echo("a"), heard)
+    backend.settle()
+    backend.settle()
+    assert heard == [None]
+
+
+def test_a_bounded_pool_gets_no_connection_back_with_answers_to_come(client):
+    pool = redis.ConnectionPool(max_connections=1, **client.connection_pool.connection_kwargs)
+    heard = Heard()
+    Lines(pool).send(echo("ours"), heard)
+    assert heard == [None]
+    with redis.Redis(connection_pool=pool) as other:
+        assert other.echo("theirs") == b"theirs"
+
+
+def test_an_interrupt_while_answers_are_heard_leaves_none_to_the_next_question(backend):
+    heard = Heard()
+    backend.lines.send(echo("of the interrupted"), heard)
+    connection = backend.lines._idle[0]
+    read_response, connection.read_response = connection.read_response, interrupted
+    with pytest.raises(KeyboardInterrupt):
+        backend.lines.call(lambda run: ("ECHO", "never sent"))
+    connection.read_response = read_response
+    assert isinstance(heard[0], redis.ConnectionError)
+    assert backend.lines.call(lambda run: ("ECHO", "mine"))[0] == b"mine"
+
+
+@pytest.fixture
+def stopped(tmp_path, settings):
+    """A Valkey that takes what is sent to it, and does nothing, until it is told to go on."""
+    with EmbeddedValkey(tmp_path) as server:
+        settings.CACHES = {
+            **settings.CACHES,
+            "default": {
+                **settings.CACHES["default"],
+                "LOCATION": server.url,
+                "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.2, "SOCKET_TIMEOUT": 0.2},
+            },
+        }
+        backend = RedisBackend("default")
+        backend.tend([GUARD], life=60.0, no_writers=True)
+        backend.release("nobody's", [GUARD], [], life=60.0)  # the server knows the script now
+        yield backend, server
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def test_a_release_is_on_its_way_when_the_writer_goes_on(stopped):
+    """COMMIT · the writer returns · a reader looks: until it is carried out, the guard is shut."""
+    backend, server = stopped
+    heard = Heard()
+    backend.fence("token", {GUARD: ["*", "test:tag:a@d"]}, life=60.0)
+    os.kill(server.pid, signal.SIGSTOP)
+    backend.release("token", [GUARD], [], life=60.0, heard=heard)
+    assert heard == []
+    os.kill(server.pid, signal.SIGCONT)
+    assert backend.read([GUARD], []).is_open == [True]
+    assert heard == [None]
+
+
+def test_who_waits_in_vain_for_what_was_sent_does_not_wait_again(stopped):
+    backend, server = stopped
+    heard = Heard()
+    os.kill(server.pid, signal.SIGSTOP)
+    backend.release("token", [GUARD], [], life=60.0, heard=heard)
+    with pytest.raises(BackendError, match="timeout"):
+        backend.read([GUARD], [])
+    assert [error.kind for error in heard] == ["timeout"]
+
+
+def test_a_release_that_may_not_have_arrived_is_made_once_more(stopped):
+    """The connection ends before it has answered: the bump must not depend on it."""
+    backend, _server = stopped
+    store = Store(backend)
+    store.fence("token", {GUARD: ["test:tag:a@d:*"]})
+    lost = backend.lines._idle[0]
+    backend.lines.send = lambda words, heard: lost_on_its_way(lost, heard)
+    assert store.release("token", [GUARD], ["test:tag:a@d:*"])
+    del backend.lines.send
+    assert b"token" in backend.get_many([GUARD])[0]
+    store.settle()
+    assert backend.get_many([GUARD])[0].startswith(b"o")
+
+
+def lost_on_its_way(connection, heard):
+    """As if the server had died with the command in its buffer."""
+    connection._cachepatterns_unheard = 1, heard
+    connection._sock.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_release_whose_script_was_forgotten_is_made_once_more(stopped):
+    backend, _server = stopped
+    store = Store(backend)
+    store.fence("token", {GUARD: ["test:tag:a@d:*"]})
+    backend.lines.call(lambda run: ("SCRIPT", "FLUSH"))
+    store.release("token", [GUARD], ["test:tag:a@d:*"])
+    store.settle()
+    assert backend.get_many([GUARD])[0].startswith(b"o")
+
+
+def test_a_release_that_times_out_is_owed(stopped):
+    backend, server = stopped
+    store = Store(backend)
+    store.fence("token", {GUARD: ["test:tag:a@d:*"]})
+    os.kill(server.pid, signal.SIGSTOP)
+    store.release("token", [GUARD], ["test:tag:a@d:*"])
+    store.settle()
+    assert (store.undelivered, store.is_open) == (1, True)
+
+
+def test_a_release_is_waited_for_where_the_registration_may_not_stand(stopped):
+    backend, server = stopped
+    store = Store(backend)
+    os.kill(server.pid, signal.SIGSTOP)
+    assert not store.release("token", [GUARD], ["test:tag:a@d:*"], wait=True)
+    assert store.undelivered == 1
+
+
+def test_after_a_store_that_failed_the_next_is_waited_for(stopped):
+    backend, _server = stopped
+    store, item = Store(backend), [("test:row", b"x", 60.0)]
+    backend.lines.call(lambda run: ("CONFIG", "SET", "maxmemory", "1"))
+    store.store(item, [], 60.0)
+    store.settle()
+    with pytest.raises(BackendError, match="oom"):
+        store.store(item, [], 60.0)
+    backend.lines.call(lambda run: ("CONFIG", "SET", "maxmemory", "0"))
+    store.store(item, [], 60.0)
+    store.store(item, [], 60.0)
+    assert backend.get_many(["test:row"]) == [b"x"]

@@ -22,7 +22,8 @@ if refused then return false end
 local standing = {}
 for i = guards + 1, #KEYS do
   -- An existing stamp is adopted: other entries rest on it.
-  redis.call('SET', KEYS[i], ARGV[4 + i - guards], 'NX', 'PX', ttl)
-  standing[#standing + 1] = redis.call('GET', KEYS[i])
+  local known = redis.call('SET', KEYS[i], ARGV[4 + i - guards], 'NX', 'GET', 'PX', ttl)
+  if known then redis.call('PEXPIRE', KEYS[i], ttl, 'GT') end
+  standing[#standing + 1] = known or ARGV[4 + i - guards]
 end
 return standing
