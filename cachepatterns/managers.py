@@ -14,7 +14,7 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
     """A manager whose querysets read through the cache.
 
     Make it the base manager too (``Meta.base_manager_name = "objects"``), so that
-    foreign key access is cached and ``save()`` can tell row by row what it changed.
+    foreign key access is cached.
     """
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The query class that joins both doors: cached reading, tracked writing."""
+"""The query class that reads through the cache."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from django.db.models import sql
 from cachepatterns.read.aggregates import cached_aggregate
 from cachepatterns.read.compiler import cached_compiler
 from cachepatterns.read.options import DEFAULT, ReadOptions
-from cachepatterns.write.returning import TrackedUpdateQuery
 
 
 class CachedQuery(sql.Query):
-    """A query whose SELECTs ask the cache, and whose UPDATEs account for their rows."""
+    """A query whose SELECTs ask the cache."""
 
     cache_options: ReadOptions = DEFAULT
 
@@ -31,9 +30,6 @@ class CachedQuery(sql.Query):
     def get_aggregation(self, using: str, aggregate_exprs: Any) -> Any:
         with cached_aggregate(connections[using]):
             return super().get_aggregation(using, aggregate_exprs)
-
-    def chain(self, klass: Any = None) -> Any:
-        return super().chain(TrackedUpdateQuery if klass is sql.UpdateQuery else klass)
 
 
 def as_cached(query: sql.Query) -> CachedQuery:

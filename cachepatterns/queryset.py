@@ -23,8 +23,6 @@ from cachepatterns.read.raw import RAW_PATTERN as RAW
 from cachepatterns.read.raw import CachedRawQuery, declared_tags
 from cachepatterns.read.rows import get_row, get_rows, why_no_rows
 from cachepatterns.registry import tiers
-from cachepatterns.write.inserting import tracked_insert
-from cachepatterns.write.returning import writer, written_by
 
 M = TypeVar("M", bound=models.Model)
 _UNSUITED = (models.Model, Q)
@@ -186,59 +184,6 @@ class CachedQuerySetMixin:
             if found is not None:
                 return found
         return super().aggregate(*args, **kwargs)  # type: ignore[misc]
-
-    # -- writing ----------------------------------------------------------------------------
-
-    def _update(self, *args: Any, **kwargs: Any) -> Any:
-        with written_by("save"):
-            return super()._update(*args, **kwargs)  # type: ignore[misc]
-
-    _update.alters_data = True  # type: ignore[attr-defined]
-    _update.queryset_only = False  # type: ignore[attr-defined]
-
-    def bulk_create(self, *args: Any, **kwargs: Any) -> Any:
-        with written_by("bulk"):
-            return super().bulk_create(*args, **kwargs)  # type: ignore[misc]
-
-    def bulk_update(self, *args: Any, **kwargs: Any) -> Any:
-        with written_by("bulk"):
-            return super().bulk_update(*args, **kwargs)  # type: ignore[misc]
-
-    bulk_create.alters_data = True  # type: ignore[attr-defined]
-    bulk_update.alters_data = True  # type: ignore[attr-defined]
-
-    def _insert(
-        self,
-        objs: Any,
-        fields: Any,
-        returning_fields: Any = None,
-        raw: bool = False,
-        using: Any = None,
-        on_conflict: Any = None,
-        update_fields: Any = None,
-        unique_fields: Any = None,
-    ) -> Any:
-        def insert() -> Any:
-            return super(CachedQuerySetMixin, self)._insert(  # type: ignore[misc]
-                objs,
-                fields=fields,
-                returning_fields=returning_fields,
-                raw=raw,
-                using=using,
-                on_conflict=on_conflict,
-                update_fields=update_fields,
-                unique_fields=unique_fields,
-            )
-
-        if on_conflict is not None:
-            return insert()
-        self._for_write = True
-        alias = using if using is not None else self.db  # type: ignore[attr-defined]
-        source = writer(default="save")
-        return tracked_insert(self.model, objs, alias, returning_fields, insert, source)
-
-    _insert.alters_data = True  # type: ignore[attr-defined]
-    _insert.queryset_only = False  # type: ignore[attr-defined]
 
     # -- raw SQL ------------------------------------------------------------------------------
 

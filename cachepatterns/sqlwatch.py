@@ -1,8 +1,8 @@
 """The writing door that nothing gets past: an execute wrapper on every connection.
 
-Django calls it with every statement of every cursor it hands out. A statement that
-writes a watched table, and that no query class of ours accounts for, bumps the model tag
-of every model on that table. Installed through ``connection_created``, public API.
+Django calls it with every statement of every cursor it hands out. One of Django's own that
+writes a watched table is made to tell its rows; any other one bumps the model tag of every
+model on the tables that it writes. Installed through ``connection_created``, public API.
 
 It does not see ``callproc``, ``cursor.copy()``, ``stream()``, the driver's own connection,
 functions that write inside a SELECT, and what triggers do.
@@ -23,7 +23,6 @@ from cachepatterns.observe import BurstLog, InvalidationEvent
 from cachepatterns.registry import site
 from cachepatterns.transactions import (
     in_transaction,
-    is_announced,
     mark_customised,
     raw_transaction_ended,
     savepoint_ended,
@@ -72,13 +71,11 @@ def watch(
     mark_written(connection)
     if found.kind is Kind.TRANSACTION or not _concerns_us(found):
         return execute(sql, params, many, context)
-    if is_announced(connection, found.verb, found.target):
-        return execute(_marked(sql, connection, found), params, many, context)
-    telling = _telling(connection, found, sql, many)
+    telling = _telling(connection, found, sql, params, many, context["cursor"])
     if telling is not None:
         return telling.run(
-            lambda text: execute(_marked(text, connection, found), params, False, context),
-            sql,
+            lambda text, given: execute(_marked(text, connection, found), given, False, context),
+            params,
             context["cursor"],
         )
     event = _event(connection, None if found.kind is Kind.UNKNOWN else found)
@@ -122,10 +119,15 @@ def _marked(sql: Any, connection: BaseDatabaseWrapper, found: Statement) -> Any:
 
 
 def _telling(
-    connection: BaseDatabaseWrapper, found: Statement, sql: Any, many: bool
+    connection: BaseDatabaseWrapper,
+    found: Statement,
+    sql: Any,
+    params: Any,
+    many: bool,
+    cursor: Any,
 ) -> Appended | None:
     try:
-        return appended(connection, found, sql, many)
+        return appended(connection, found, sql, params, many, cursor)
     except Exception:
         log.log("cachepatterns could not have a write tell its rows", exc_info=True)
         return None

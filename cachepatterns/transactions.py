@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -190,30 +189,6 @@ def is_customised(connection: BaseDatabaseWrapper) -> bool:
         if connection.connection is not None and _customised
         else False
     ) or connection.__dict__.get("_cachepatterns_customised", False)
-
-
-# -- writes that announce themselves --------------------------------------------------------
-
-_announced: ContextVar[tuple[str, str, str | None] | None] = ContextVar(
-    "cachepatterns_announced", default=None
-)
-
-
-@contextlib.contextmanager
-def announced(connection: BaseDatabaseWrapper, verb: str, table: str | None) -> Iterator[None]:
-    """The next `verb` on `table` is accounted for row by row by the caller.
-
-    `table` is `None` where the text does not tell it (``WITH … UPDATE``).
-    """
-    token = _announced.set((connection.alias, verb, table))
-    try:
-        yield
-    finally:
-        _announced.reset(token)
-
-
-def is_announced(connection: BaseDatabaseWrapper, verb: str, table: str | None) -> bool:
-    return _announced.get() == (connection.alias, verb, table)
 
 
 # -- which database -------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def _base_manager(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
     if not isinstance(queryset, CachedQuerySetMixin):
         yield Warning(
             f"The base manager of {policy.label} is not a CachedManager: foreign keys to it are "
-            "read from the database, and save() invalidates every entry of the model.",
+            "read from the database.",
             hint='Set objects = CachedManager() and Meta.base_manager_name = "objects".',
             obj=policy.model,
             id="cachepatterns.W001",

@@ -19,23 +19,18 @@ class CallSite(NamedTuple):
         return str(_ADVICE.get(self.source, _ELSE))
 
 
-_ELSE = _("Where it happens often, write through a CachedManager.")
+_ELSE = _("Where it happens often, write through Django's models.")
 _ADVICE = {
-    "save": _(
-        "Make a CachedManager the base manager (Meta.base_manager_name), or set "
-        'managers = "all". Only PostgreSQL tells the old values of an update.'
-    ),
+    "save": _("Nothing to do here: only PostgreSQL tells what an UPDATE has overwritten."),
     "bulk": _(
-        "Call it on a CachedManager. Upserts invalidate the whole model: their old values are "
-        "not known."
+        "Upserts tell their rows on PostgreSQL 18, bulk_update() on every PostgreSQL, and "
+        "bulk_create() wherever the database can return what it inserts."
     ),
-    "update": _(
-        "Call update() on a CachedManager. Only PostgreSQL tells the old values of an update."
-    ),
+    "update": _("Only PostgreSQL tells the old values of an update()."),
     "delete": _("Let Django cascade (CASCADE): what the database deletes by itself is not told."),
-    "m2m": _('Set managers = "all" for the through table.'),
+    "m2m": _("Nothing to do: this database does not return the links that are made."),
     "migration": _("Nothing to do: migrations are rare."),
     "raw SQL": _(
-        "Write through a CachedManager where it matters: SQL tells its table, not its rows."
+        "Write through Django's models where it matters: SQL tells its table, not its rows."
     ),
 }

@@ -144,8 +144,8 @@ def _reasons(numbers: Numbers, rate: float) -> Iterator[Reason]:
 def _narrow_hint(numbers: Numbers) -> str:
     if numbers.coarse > numbers.invalidations / 2:
         return gettext(
-            "Most writes are coarse: give the model a CachedManager as its base manager, so "
-            "that they invalidate row by row."
+            "Most writes are coarse: the list of the calls that make them says what would let "
+            "them invalidate row by row."
         )
     return gettext("Narrow the tags: add the fields your lists filter by to narrow_by.")
 

@@ -1,10 +1,11 @@
-"""Deletes and updates by Django's own classes, made to tell their rows.
+"""Statements of Django's own, made to tell their rows.
 
-The Collector deletes, and sets to NULL what referred to the deleted, by plain `DeleteQuery` and
-`UpdateQuery`; so do plain managers, and updates of a child that go to its parent's table. Such
-a statement reaches the execute wrapper with its text complete, and its caller looks at nothing
-but its row count. So ``RETURNING`` may be appended there, at no statement more: on PostgreSQL,
-SQLite and MariaDB to a DELETE, on PostgreSQL 18, which also tells old values, to an UPDATE.
+Whatever manager a write began with, of ours or not, it ends as an INSERT, UPDATE or DELETE that
+one of Django's compilers has made, and reaches the execute wrapper with its text complete. So
+``RETURNING`` is appended there, at no statement more, and Django is given what it would have
+had. Old values are told by ``old.…`` on PostgreSQL 18, before 18 by what `oldvalues` makes of an
+UPDATE. Left to the coarse layer are upserts before 18, which may meet rows that no snapshot
+shows, and on SQLite and MariaDB all that updates.
 
 SQL of the user's own is never touched: who wrote it may look for rows himself.
 """
@@ -12,99 +13,184 @@ SQL of the user's own is never touched: who wrote it may look for rows himself.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import FrameType
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLUpdateCompiler
-from django.db.models.sql.constants import NO_RESULTS, ROW_COUNT
 
 from cachepatterns.core.sqltext import Statement
 from cachepatterns.registry import site
+from cachepatterns.write.authorship import VERBS, Own, own_statement
 from cachepatterns.write.changes import tells_its_table
 from cachepatterns.write.coarse import coarse_event, origin, written_tables
-from cachepatterns.write.telling import Telling, told_columns
+from cachepatterns.write.oldvalues import UpdateWithOldValues, with_old_values
+from cachepatterns.write.refetched import Refetched
+from cachepatterns.write.telling import Pair, Telling, told_columns
 
-_COMPILERS = {"DELETE": SQLDeleteCompiler, "UPDATE": SQLUpdateCompiler}
-_EXECUTE = SQLCompiler.execute_sql.__code__
-_FRAMES = 16
-"""How many calls may lie between the compiler and the wrapper: other wrappers, mostly."""
-_NOT_THE_END = re.compile(r"\bRETURNING\b|--|/\*|;|#", re.IGNORECASE)
+Row = tuple[Any, ...]
+Execute = Callable[[str, Any], Any]
+
+_NOT_THE_END = re.compile(r"\bRETURNING\b|--|/\*|;", re.IGNORECASE)
 """What may stand where nothing can be appended, or hide what is."""
 _WHERE = re.compile(r"\bWHERE\b", re.IGNORECASE)
+_UPSERTS = re.compile(r"\bUPDATE\b", re.IGNORECASE)
+"""``ON CONFLICT … DO UPDATE``, ``ON DUPLICATE KEY UPDATE``; also of other people's compilers."""
 
 
 class Appended:
-    """A statement that will tell its rows."""
+    """A statement that will tell its rows, after the columns that Django fetches."""
 
-    def __init__(self, telling: Telling, verb: str, whole_table: bool) -> None:
+    def __init__(self, telling: Telling, own: Own, text: str, sides: Sequence[str]) -> None:
         self.telling = telling
-        self.whole_table = whole_table
-        self.sides = () if verb == "DELETE" else ("old", "new")
+        self.own = own
+        self.text = text
+        self.sides = sides
+        """Which values are told: ``old``, ``new`` or both, in this order."""
+        self.offered: int | None = None
+        """How many rows must come of it, where that is known."""
 
-    def run(self, execute: Callable[[str], Any], sql: str, cursor: Any) -> Any:
-        """Execute the statement and account for its rows; the answer is the plain one's."""
-        telling = self.telling
-        if not self.whole_table:
-            columns = told_columns(telling.connection, telling.fields, *self.sides)
-            sql = f"{sql} RETURNING {', '.join(columns)}"
-        with telling.around():
-            answer = execute(sql)
-            if self.whole_table or cursor.description is None:
-                telling.everything()
-            else:
-                # Fetched at once: on SQLite the statement ends with its last row, and only
-                # then knows its row count.
-                telling.rows([self._pair(row) for row in cursor.fetchall()])
+    def run(self, execute: Execute, params: Any, cursor: Any) -> Any:
+        """Execute the statement and account for its rows; Django notices nothing."""
+        with self.telling.around():
+            answer = execute(self.text, params)
+            # Fetched at once: on SQLite the statement ends with its last row, and only
+            # then knows its row count.
+            self._account(cursor)
         return answer
 
-    def _pair(self, row: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any] | None]:
-        if not self.sides:
-            return row, None
-        half = len(row) // 2
-        return row[:half], row[half:]
+    def _account(self, cursor: Any) -> None:
+        width, told = len(self.own.returned), len(self.telling.fields)
+        columns = len(cursor.description or ())
+        if columns != width + told * len(self.sides):  # a wrapper has cut it off
+            self.telling.everything()
+            return
+        rows = cursor.fetchall()
+        if width:
+            cursor.cursor = Refetched(cursor.cursor, [tuple(row[:width]) for row in rows])
+        if self.offered is not None and len(rows) != self.offered:
+            # A trigger has put rows elsewhere; and who knows where.
+            self.telling.everything()
+            return
+        self.telling.rows([self._pair(row[width:]) for row in rows])
+
+    def _pair(self, row: Sequence[Any]) -> Pair:
+        half = len(self.telling.fields)
+        old = row[:half] if "old" in self.sides else None
+        new = row[-half:] if "new" in self.sides else None
+        # Of a row that an upsert has inserted all old values are NULL, the key's too.
+        return (old if old is not None and any(v is not None for v in old) else None), new
+
+
+class WholeTable(Appended):
+    """A write without a condition: returning every row of the table would cost too much."""
+
+    def _account(self, cursor: Any) -> None:
+        self.telling.everything()
+
+
+class Rewritten(Appended):
+    """An UPDATE before PostgreSQL 18, with the rows that it is about to change."""
+
+    def __init__(self, telling: Telling, own: Own, told: UpdateWithOldValues) -> None:
+        super().__init__(telling, own, told.text, ("old", "new"))
+        self.told = told
+
+    def run(self, execute: Execute, params: Any, cursor: Any) -> Any:
+        with self.telling.around():
+            answer = execute(self.text, self.told.params)
+            rows, missed = self.told.split(cursor.fetchall())
+            if missed:
+                execute(*self.told.again(missed))
+                rows += cursor.fetchall()
+            width = len(self.own.returned)
+            cursor.cursor = Refetched(cursor.cursor, [row[:width] for row in rows])
+            if missed:
+                self.telling.everything()
+            else:
+                self.telling.rows([self._pair(row[width:]) for row in rows])
+        return answer
 
 
 def appended(
-    connection: BaseDatabaseWrapper, found: Statement, sql: Any, many: bool
+    connection: BaseDatabaseWrapper,
+    found: Statement,
+    sql: Any,
+    params: Any,
+    many: bool,
+    cursor: Any,
 ) -> Appended | None:
     """`sql` as a statement that tells its rows, if it can be made one."""
-    if many or found.target is None or found.verb not in _COMPILERS or type(sql) is not str:
-        return None
-    if not _can_tell(connection, found.verb) or _NOT_THE_END.search(sql):
+    if many or found.target is None or found.verb not in VERBS or type(sql) is not str:
         return None
     model = site.tracked().get(found.target)
     policy = site.policy_for(model) if model is not None else None
-    if policy is None or not tells_its_table(policy.model) or not _is_djangos(found.verb):
+    if policy is None or not tells_its_table(policy.model):
+        return None
+    own = own_statement(found.verb, cursor) if _tells(connection, found.verb) else None
+    stem = _stem(connection, sql, own) if own is not None else None
+    if own is None or stem is None:
         return None
     reached = written_tables(found) - found.names
     beyond = coarse_event(connection, replace(found, names=reached)) if reached else None
     telling = Telling(connection, policy, origin()[0], beyond)
-    return Appended(telling, found.verb, whole_table=not _WHERE.search(sql))
+    if found.verb == "INSERT":
+        return _insert(telling, own, stem, sql)
+    if not _WHERE.search(stem):
+        return None if own.returned else WholeTable(telling, own, sql, ())
+    if found.verb == "DELETE":
+        return Appended(telling, own, _returning(telling, stem, sql), ("old",))
+    if _tells_old(connection):
+        return Appended(telling, own, _returning(telling, stem, sql, "old", "new"), ("old", "new"))
+    saves = telling.source == "save"
+    told = with_old_values(own.compiler, stem, params, telling.fields, own.returned, saves=saves)
+    return Rewritten(telling, own, told) if told is not None else None
 
 
-def _can_tell(connection: BaseDatabaseWrapper, verb: str) -> bool:
+def _insert(telling: Telling, own: Own, stem: str, sql: str) -> Appended | None:
+    features, offered = telling.connection.features, len(own.compiler.query.objs)
+    if offered > 1 and not features.can_return_rows_from_bulk_insert:
+        return None
+    if _UPSERTS.search(stem):
+        if not _tells_old(telling.connection):
+            return None
+        return Appended(telling, own, _returning(telling, stem, sql, "old", "new"), ("old", "new"))
+    # Of rows that conflict with others, and are ignored, nothing is told: nothing is written.
+    found = Appended(telling, own, _returning(telling, stem, sql), ("new",))
+    found.offered = offered if own.compiler.query.on_conflict is None else None
+    return found
+
+
+def _returning(telling: Telling, stem: str, sql: str, *sides: str) -> str:
+    """The statement with the told columns, after those that Django returns."""
+    columns = ", ".join(told_columns(telling.connection, telling.fields, *sides))
+    return f"{sql}, {columns}" if stem != sql else f"{sql} RETURNING {columns}"
+
+
+def _stem(connection: BaseDatabaseWrapper, sql: str, own: Own) -> str | None:
+    """The statement without what Django returns; `None` where nothing can be appended."""
+    stem = sql
+    if own.returned:
+        stem, returns, columns = sql.rpartition(" RETURNING ")
+        if not returns or columns.count(",") != len(own.returned) - 1:
+            return None
+    if _NOT_THE_END.search(stem) or (connection.vendor == "mysql" and "#" in stem):
+        return None
+    return stem
+
+
+def _tells(connection: BaseDatabaseWrapper, verb: str) -> bool:
+    """Whether the database can tell what Django's statements of this kind did."""
     if connection.vendor == "postgresql":
-        version: int = connection.pg_version  # type: ignore[attr-defined]
-        return verb == "DELETE" or version >= 180000
-    if connection.vendor not in {"sqlite", "mysql"}:
-        return False
+        return True
     # True for SQLite 3.35 and MariaDB 10.5, which are also the first to return from a DELETE.
-    return verb == "DELETE" and connection.features.can_return_columns_from_insert
+    returns = connection.features.can_return_columns_from_insert
+    return connection.vendor in {"sqlite", "mysql"} and verb != "UPDATE" and returns
 
 
-def _is_djangos(verb: str) -> bool:
-    """Whether one of Django's compilers executes the statement, for its row count alone."""
-    frame: FrameType | None = sys._getframe(1)
-    for _ in range(_FRAMES):
-        if frame is None:
-            return False
-        if frame.f_code is _EXECUTE:
-            caller = frame.f_locals
-            wanted = caller.get("result_type") in (ROW_COUNT, NO_RESULTS)
-            return wanted and isinstance(caller.get("self"), _COMPILERS[verb])
-        frame = frame.f_back
-    return False
+def _tells_old(connection: BaseDatabaseWrapper) -> bool:
+    """Whether RETURNING knows ``old`` and ``new``."""
+    if connection.vendor != "postgresql":
+        return False
+    version: int = connection.pg_version  # type: ignore[attr-defined]
+    return version >= 180000

@@ -31,7 +31,8 @@ WRITERS = {
     ("django.db.models.fields.related_descriptors", "clear"): "m2m",
     ("django.db.migrations.executor", "apply_migration"): "migration",
 }
-"""The functions of Django in which a write begins, innermost first, and what it is called."""
+"""The functions of Django in which a write begins, and what it is called: where one calls
+another, by that which the user has called."""
 
 
 _NOT_THE_USERS = (
@@ -122,15 +123,13 @@ def _done_by_database(on_delete: object) -> bool:
 def origin() -> tuple[str, str]:
     """How the write came about, and ``module:line`` of the user's code that made it.
 
-    Read off the stack, and only for coarse writes: it says in the admin which call would
-    be served better by a manager of ours.
+    Read off the stack. Of coarse writes it says in the admin which call makes them.
     """
     source = ""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
-        if not source:
-            source = WRITERS.get((name, frame.f_code.co_name), "")
+        source = WRITERS.get((name, frame.f_code.co_name), source)
         if not name.startswith(_NOT_THE_USERS):
             return source or "raw SQL", f"{name}:{frame.f_lineno}"
         frame = frame.f_back

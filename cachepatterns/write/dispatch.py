@@ -1,7 +1,7 @@
 """The whole write, on one page.
 
-1. A write is seen: by the query classes (row by row, with old and new values) or, where
-   they say nothing, by the execute wrapper (table by table).
+1. A write is seen by the execute wrapper: row by row, with old and new values, where Django's
+   own statements tell them, else table by table.
 2. Inside a transaction, its tags are worked out at once and *fenced* before the COMMIT: from
    then on no reader serves or stores what rests on them. A statement in autocommit commits
    with its own end, so the model's guard is closed before it runs, and opened, with just the

@@ -1,6 +1,6 @@
 """From the rows that a statement itself told to the event that is recorded.
 
-Whoever has a statement tell its rows does it within `telling`, and hands them to `account`.
+A statement that tells its rows is run within `Telling.around`, and its rows given to `rows`.
 """
 
 from __future__ import annotations

@@ -144,7 +144,9 @@ def test_writes_seen_only_by_their_table_say_where_and_what_to_do(login, counted
         counted(COARSE)
     counted.flush()
     response = client.get(OVERVIEW + address)
-    assert "app.item raw SQL shop.&lt;b&gt;jobs&lt;/b&gt;:12 3 Write through a" in text(response)
+    assert "app.item raw SQL shop.&lt;b&gt;jobs&lt;/b&gt;:12 3 Write through Django" in text(
+        response
+    )
     assert "<b>jobs" not in response.content.decode()
 
 

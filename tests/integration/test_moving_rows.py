@@ -11,7 +11,6 @@ from django.db import connection, transaction
 from django.db.models import sql
 
 from cachepatterns import uncached
-from cachepatterns.registry import site
 from tests.app.models import Category, Item
 from tests.events import eventually
 
@@ -44,7 +43,18 @@ def by_condition(pk, stale, category):
     Item.objects.filter(pk=pk, stock=0).update(category=category, stock=0)
 
 
-WAYS = {"update": by_update, "save of a stale instance": by_stale_save, "filter": by_condition}
+def by_upsert(pk, stale, category):
+    row = Item(name="upserted", sku=stale.sku, category=category, price=1)
+    key = {} if connection.vendor == "mysql" else {"unique_fields": ["sku"]}
+    Item.objects.bulk_create([row], update_conflicts=True, update_fields=["category"], **key)
+
+
+WAYS = {
+    "update": by_update,
+    "save of a stale instance": by_stale_save,
+    "filter": by_condition,
+    "upsert": by_upsert,
+}
 
 
 def check(read):
@@ -114,7 +124,7 @@ def test_a_row_whose_primary_key_another_is_changing_is_written_all_the_same(lis
                 query.add_update_values({"stock": 7})
                 compiler = query.get_compiler("default")
                 fields = [Item._meta.get_field("id"), Item._meta.get_field("stock")]
-                told.append(compiler._returning(site.policy_for(Item), *compiler.as_sql(), fields))
+                told.append(compiler.execute_returning_sql(fields))
             else:
                 told.append(rows.update(stock=7))
         except Exception as error:
@@ -131,7 +141,7 @@ def test_a_row_whose_primary_key_another_is_changing_is_written_all_the_same(lis
     thread.join(20)
     assert errors == []
     if read_back:
-        assert [row[:2] for row in told[0]] == [(pk + 1000, 7)]
+        assert told[0] == [(pk + 1000, 7)]
     else:
         assert told == [1]
     for _ in range(2):

@@ -58,7 +58,7 @@ def test_misses_after_invalidations():
 
 def test_misses_after_coarse_writes_are_blamed_on_them():
     (reason,) = judge(numbers(0.7, invalidations=200, coarse=190)).reasons
-    assert "base manager" in reason.fix
+    assert "Most writes are coarse" in reason.fix
 
 
 def test_misses_after_expiry():

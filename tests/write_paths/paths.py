@@ -57,13 +57,19 @@ class Writer:
         with connections[self.using].cursor() as cursor:
             (cursor.executemany if many else cursor.execute)(sql, params)
 
+    def told_apart_by(self, name: str) -> dict[str, Any]:
+        """What `bulk_create` is to be told of the field whose conflicts update."""
+        return {} if connections[self.using].vendor == "mysql" else {"unique_fields": [name]}
+
     def new_item(self, **values: Any) -> Item:
         values = {"pk": NEW, "name": "new", "sku": "new", "category_id": C, "price": 1} | values
         return Item(**values)
 
 
 Write = Callable[[Writer], Any]
-INSERT, UPDATE, DELETE, COARSE = (frozenset({how}) for how in ("i", "u", "d", "coarse"))
+INSERT, UPDATE, UPSERT, DELETE, COARSE = (
+    frozenset({how}) for how in ("insert", "update", "upsert", "delete", "coarse")
+)
 """What the database must be able to tell of a write."""
 
 
@@ -171,7 +177,12 @@ ROWS: dict[str, Path] = {
         INSERT | UPDATE,
         f"{OF_CATEGORY_B}, item A, items of A",
     ),
-    "save(raw)": Path("goods", lambda w: w.new_item().save_base(raw=True, using=w.using), COARSE),
+    "save(raw)": Path(
+        "goods",
+        lambda w: w.new_item().save_base(raw=True, using=w.using),
+        INSERT | UPDATE,
+        f"{OF_CATEGORY_B}, item A, items of A",
+    ),
     "save of an expression": Path(
         "goods", lambda w: _saved(w, stock=F("stock") + 8), UPDATE, OF_CATEGORY_B
     ),
@@ -230,6 +241,8 @@ ROWS: dict[str, Path] = {
     "bulk_create(ignore_conflicts)": Path(
         "goods",
         lambda w: w(Item).bulk_create([w.new_item(), w.new_item(pk=A)], ignore_conflicts=True),
+        INSERT,
+        f"{OF_CATEGORY_B}, item A, items of A",
     ),
     "bulk_create(update_conflicts)": Path(
         "goods",
@@ -237,8 +250,21 @@ ROWS: dict[str, Path] = {
             [w.new_item(pk=A, sku="sku-1"), w.new_item()],
             update_conflicts=True,
             update_fields=["name", "category"],
-            **({} if connections[w.using].vendor == "mysql" else {"unique_fields": ["sku"]}),
+            **w.told_apart_by("sku"),
         ),
+        UPSERT,
+        OF_CATEGORY_B,
+    ),
+    "bulk_create(update_conflicts) of what stays where it is": Path(
+        "goods",
+        lambda w: w(Item).bulk_create(
+            [w.new_item(pk=A, sku="sku-1", stock=9)],
+            update_conflicts=True,
+            update_fields=["stock"],
+            **w.told_apart_by("pk"),
+        ),
+        UPSERT,
+        f"{OF_CATEGORY_B}, items of C, count of C",
     ),
     "bulk_update": Path("goods", _select_then_update, UPDATE, "note A, category A, category B"),
     "get_or_create that creates": Path(
@@ -282,12 +308,17 @@ ROWS: dict[str, Path] = {
     "reverse clear": Path("goods", lambda w: w.get(Category, B).second_items.clear(), UPDATE),
     "reverse create": Path("goods", lambda w: w.get(Item).notes.create(text="new"), INSERT),
     "m2m through a model of one's own": Path(
-        "owners", lambda w: w.get(Club, C).members.add(A, through_defaults={"rank": 7})
+        "owners",
+        lambda w: w.get(Club, C).members.add(A, through_defaults={"rank": 7}),
+        INSERT,
+        "owner A",
     ),
     "through model itself": Path(
         "owners", lambda w: w(Member).create(club_id=C, owner_id=A, rank=7), INSERT, "owner A"
     ),
-    "m2m through clear": Path("owners", lambda w: w.get(Club, A).members.clear()),
+    "m2m through clear": Path(
+        "owners", lambda w: w.get(Club, A).members.clear(), DELETE, "owner A, members of B"
+    ),
     "generic relation create": Path(
         "owners", lambda w: w.get(Owner).remarks.create(text="new"), INSERT, "remark B"
     ),
@@ -336,7 +367,10 @@ ROWS: dict[str, Path] = {
         "places", lambda w: w(Shop).create(name="new"), INSERT, "place A, place B, place C"
     ),
     "child for a parent": Path(
-        "places", lambda w: Shop(place_ptr_id=A, name="now").save(using=w.using)
+        "places",
+        lambda w: Shop(place_ptr_id=A, name="now").save(using=w.using),
+        INSERT | UPDATE,
+        "place B, place C",
     ),
     "delete of a child": Path("places", lambda w: w.get(Shop, B).delete(), DELETE, "place A"),
     "delete of a child alone": Path(
@@ -354,11 +388,25 @@ ROWS: dict[str, Path] = {
     # -- what our classes never see
     "plain save": Path("goods", lambda w: w.get(Note, text="new").save(), UPDATE, "note B"),
     "plain update": Path(
-        "goods", lambda w: w.plain(Item).filter(category=A).update(category=C), UPDATE
+        "goods",
+        lambda w: w.plain(Item).filter(category=A).update(category=C),
+        UPDATE,
+        OF_CATEGORY_B,
     ),
-    "plain create": Path("goods", lambda w: w.plain(Note).create(item_id=A, text="new")),
+    "plain create": Path(
+        "goods",
+        lambda w: w.plain(Note).create(item_id=A, text="new"),
+        INSERT,
+        "note A, note B, notes of B, item A, category A",
+    ),
     "plain bulk_create": Path(
-        "goods", lambda w: w.plain(Item).bulk_create([w.new_item()], ignore_conflicts=True)
+        "goods",
+        lambda w: w.plain(Item).bulk_create(
+            [Item(name="new", sku=x, category_id=C, price=1) for x in ("new", "sku-1")],
+            ignore_conflicts=True,
+        ),
+        INSERT,
+        f"{OF_CATEGORY_B}, item A, items of A",
     ),
     "plain delete": Path(
         "goods", lambda w: w.plain(Item).filter(category=A).delete(), DELETE, OF_CATEGORY_B
@@ -396,13 +444,20 @@ ROWS: dict[str, Path] = {
     "historical update": Path(
         "goods",
         lambda w: _historical(w, "Item").objects.using(w.using).filter(pk=A).update(category=C),
+        UPDATE,
+        OF_CATEGORY_B,
     ),
     "historical save": Path(
         "goods",
         lambda w: _historical(w, "Category")(pk=NEW, name="new", slug="new").save(using=w.using),
+        INSERT | UPDATE,
+        "category A, category B, item A, item B",
     ),
     "historical delete": Path(
-        "goods", lambda w: _historical(w, "Item").objects.using(w.using).filter(pk=A).delete()
+        "goods",
+        lambda w: _historical(w, "Item").objects.using(w.using).filter(pk=A).delete(),
+        DELETE,
+        OF_CATEGORY_B,
     ),
     "loaddata": Path(
         "goods",
@@ -411,6 +466,8 @@ ROWS: dict[str, Path] = {
             ("app.note", A, {"item": A, "text": "loaded"}),
             ("app.item", A, {"name": "x", "sku": "x", "category": C, "price": 1, "labels": [C]}),
         ),
+        UPDATE,
+        OF_CATEGORY_B.replace(", label C", ""),
     ),
     # -- SQL
     "raw update": Path(

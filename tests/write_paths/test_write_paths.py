@@ -15,7 +15,7 @@ from cachepatterns.registry import site
 from cachepatterns.write.fence import settle
 from tests.events import seen
 from tests.write_paths.conftest import DATABASES
-from tests.write_paths.paths import DELETE, INSERT, ROWS, UPDATE, Writer
+from tests.write_paths.paths import DELETE, INSERT, ROWS, UPDATE, UPSERT, Writer
 from tests.write_paths.world import READS, plain, restore
 
 pytestmark = [
@@ -61,15 +61,19 @@ def start(group, using):
     return answers(group, using)[0]
 
 
+def can_count_on_hits(using):
+    """No driver for MariaDB tells that a transaction was rolled back: what was registered for it
+    is not released, and keeps readers away until it expires."""
+    return connections[using].vendor != "mysql"
+
+
 @pytest.mark.parametrize("using", DATABASES)
 @pytest.mark.parametrize("group", READS)
 def test_every_read_is_answered_from_the_cache_the_second_time(group, using, empty_cache):
     first = start(group, using)
     second, hits = answers(group, using)
     assert first == second == truth(group, using)
-    # No driver for MariaDB tells that a transaction was rolled back: what earlier tests have
-    # registered there is not released, and keeps readers away until it expires.
-    if connections[using].vendor != "mysql":
+    if can_count_on_hits(using):
         assert hits == set(READS[group])
 
 
@@ -106,7 +110,9 @@ def is_told(how, connection):
     kinds = {INSERT, DELETE}
     if connection.vendor == "postgresql":
         kinds.add(UPDATE)
-    return how <= kinds
+        if connection.pg_version >= 180000:
+            kinds.add(UPSERT)
+    return how <= frozenset().union(*kinds)
 
 
 @pytest.mark.parametrize(("path", "using"), EACH)
@@ -124,7 +130,8 @@ def test_after_a_write_every_read_answers_as_the_database_does(path, using):
         assert now != before, "the path writes nothing that is read"
         if is_told(path.how, connections[using]):
             assert not [event for event in events.invalidations if event.coarse]
-            assert path.spares - hits == set()
+            if can_count_on_hits(using):
+                assert path.spares - hits == set()
         if way is not WAYS[using][-1]:
             start(path.group, using)
 

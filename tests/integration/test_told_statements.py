@@ -1,10 +1,11 @@
-"""Deletes and updates by Django's plain classes tell their rows, and nobody notices."""
+"""Statements of Django's own tell their rows, whoever sends them, and nobody notices."""
 
 import pytest
 from django.db import connection, connections, models, transaction
 
 from cachepatterns import uncached
 from cachepatterns.write import appending
+from cachepatterns.write.refetched import Refetched
 from tests.app.models import Category, Item, Note, Secret
 from tests.events import outcome_of, seen
 
@@ -134,3 +135,74 @@ def test_an_interrupt_between_a_write_and_its_account_loses_nothing(goods, monke
     with uncached():
         truth = list(Item.objects.filter(pk=item.pk).values_list("name"))
     assert [(i.name,) for i in Item.objects.in_bulk([item.pk]).values()] == truth
+
+
+# -- what Django is given ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("using", ["default", "sqlite"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_insert_returns_to_django_what_it_asked_for_and_no_column_more(fresh, using, count):
+    category = Category.objects.using(using).create(name="a", slug="a")
+    fields = [f for f in Item._meta.concrete_fields if not f.primary_key]
+    returned = [Item._meta.get_field(name) for name in ("price", "id")]
+    with seen() as found:
+        rows = models.QuerySet(Item)._insert(
+            [Item(name="x", sku=f"s{n}", category=category, price=n) for n in range(count)],
+            fields,
+            returning_fields=returned,
+            using=using,
+        )
+    assert not any(event.coarse for event in found.invalidations)
+    made = list(models.QuerySet(Item, using=using).values_list("price", "id").order_by("sku"))
+    assert [tuple(row) for row in rows] == made
+
+
+def test_a_write_that_another_wrapper_makes_meanwhile_is_left_as_it_is(goods, sent):
+    """Above it in the stack stands a statement of Django's, which is not this one."""
+
+    a, _, items = goods
+
+    def audit(execute, sql, params, many, context):
+        if sql.startswith('UPDATE "app_category"'):
+            with connection.cursor() as cursor:
+                cursor.execute("UPDATE app_item SET stock = 9 WHERE id = %s", [items[0].pk])
+                assert cursor.description is None
+        return execute(sql, params, many, context)
+
+    def read():
+        return Item.objects.get(pk=items[0].pk).stock, Category.objects.get(pk=a.pk).name
+
+    assert read() == (0, a.name)
+    with connection.execute_wrapper(audit):
+        Category.objects.filter(pk=a.pk).update(name="new")
+    assert read() == (9, "new")
+
+
+def test_an_insert_of_which_a_wrapper_cuts_our_columns_off_costs_only_precision(goods):
+    def cut(execute, sql, params, many, context):
+        head, returns, columns = sql.partition(" RETURNING ")
+        return execute(head + returns + columns.partition(",")[0], params, many, context)
+
+    def texts():
+        return [note.text for note in Note.objects.filter(item=goods[2][0])]
+
+    assert texts() == []
+    with connection.execute_wrapper(cut):
+        made = Note.plain.create(item=goods[2][0], text="x")
+    assert Note.objects.get(pk=made.pk).text == "x"
+    assert texts() == ["x"]
+
+
+def test_a_cursor_gives_its_rows_once_more_in_every_way():
+    class Driver:
+        arraysize = 7
+
+    rows = [(1,), (2,), (3,), (4,), (5,)]
+    cursor = Refetched(Driver(), rows)
+    assert cursor.fetchone() == (1,)
+    assert cursor.fetchmany() == [(2,)]
+    assert cursor.fetchmany(2) == [(3,), (4,)]
+    assert list(cursor) == [(5,)]
+    assert (cursor.fetchone(), cursor.fetchall(), cursor.rowcount) == (None, [], 5)
+    assert cursor.arraysize == 7
