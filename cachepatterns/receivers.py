@@ -1,8 +1,11 @@
-"""The signals' door: Django's model signals feed the registry what a statement can't know.
+"""The signals' door: ``post_save`` feeds the registry what a statement can't know.
 
 The statement alone is enough to keep the cache right; the instance tells which object it
-was, for the people who read the list of invalidations. Connected for registered models
-only, and by name: a receiver on a model switches off Django's fast deletes for it.
+was, for the people who read the list of invalidations. Connected for models registered by name.
+
+Not ``post_delete``: a receiver of it switches off Django's fast deletes, which are one
+statement where the Collector else sends up to four; and a DELETE tells its rows itself. Nor
+``m2m_changed``, which has Django read the links before it makes new ones.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import connections, models
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_save
 
 from cachepatterns.core import tag
 from cachepatterns.observe import InvalidationEvent
@@ -20,35 +23,24 @@ from cachepatterns.write.dispatch import record
 
 
 def connect() -> None:
-    """Connect the receivers to every model registered by name; asking twice changes nothing."""
+    """Connect to every model registered by name; asking twice changes nothing."""
     for policy in site.policies():
-        if policy.by_wildcard:
-            continue
-        uid = f"cachepatterns.{policy.label}"
-        post_save.connect(saved, sender=policy.model, dispatch_uid=f"{uid}.saved")
-        post_delete.connect(deleted, sender=policy.model, dispatch_uid=f"{uid}.deleted")
+        if not policy.by_wildcard:
+            uid = f"cachepatterns.{policy.label}.saved"
+            post_save.connect(saved, sender=policy.model, dispatch_uid=uid)
 
 
 def saved(sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
     """Name the object that was saved, unless the statement has named it already."""
-    _name_object(sender, instance.pk, using, "save")
-
-
-def deleted(sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
-    """Name the object that was deleted."""
-    _name_object(sender, instance.pk, using, "delete")
-
-
-def _name_object(model: type[models.Model], pk: Any, using: str, source: str) -> None:
-    policy = site.policy_for(model)
+    policy = site.policy_for(sender)
     connection = connections[using]
     if policy is None or policy.pk is None or policy.tier.ttl is None:
         return
     pending = pending_writes(connection)
-    if pending is None or any(event.object_pk == str(pk) for event in pending.events):
+    if pending is None or any(event.object_pk == str(instance.pk) for event in pending.events):
         return  # in autocommit the tags are bumped already
     try:
-        spelled = tag.canonical(policy.pk.kind, pk)
+        spelled = tag.canonical(policy.pk.kind, instance.pk)
     except (ValueError, TypeError):
         return
     record(
@@ -56,9 +48,9 @@ def _name_object(model: type[models.Model], pk: Any, using: str, source: str) ->
         InvalidationEvent(
             labels=(policy.label,),
             tags=(tag.row_tag(policy.label, database_id(connection), spelled),),
-            source=source,
+            source="save",
             using=using,
-            object_pk=str(pk),
+            object_pk=str(instance.pk),
             object_label=policy.label,
         ),
     )

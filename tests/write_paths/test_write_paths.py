@@ -5,10 +5,11 @@ write does not concern survive, where the database can tell, and nobody's write 
 statement more than Django's own.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from django.db import connections, transaction
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from cachepatterns import uncached
 from cachepatterns.registry import site
@@ -154,12 +155,12 @@ def counted(using):
 
 @contextmanager
 def nothing_cached(monkeypatch, using):
-    """Django as it is alone, but for the receivers of signals.
-
-    That of `post_delete` has the Collector load what it deletes, as anybody's would: models
-    that "*" registers have none.
-    """
-    with monkeypatch.context() as patch:
+    """Django as it is alone."""
+    with monkeypatch.context() as patch, ExitStack() as stack:
+        for signal in (pre_save, post_save, pre_delete, post_delete, m2m_changed):
+            patch.setattr(signal, "receivers", [])
+            signal.sender_receivers_cache.clear()
+            stack.callback(signal.sender_receivers_cache.clear)
         patch.setattr(site, "policy_for", lambda model: None)
         patch.setattr(connections[using], "execute_wrappers", [])
         yield
