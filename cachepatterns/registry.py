@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from hashlib import blake2b
 from typing import Any, TypeVar
 
 from django.apps import apps
-from django.conf import settings
 from django.core.signals import setting_changed
 
-from cachepatterns.conf import config
 from cachepatterns.core.change import Change
-from cachepatterns.core.tier import BUILT_IN, NEVER, Tier
 from cachepatterns.declarations import (
     ModelType,
     concrete_model,
@@ -27,8 +22,9 @@ from cachepatterns.declarations import (
     find_model,
 )
 from cachepatterns.exceptions import ConfigurationError
-from cachepatterns.policy import ModelPolicy, Narrowing, ResolvedPolicy, kind_of
-from cachepatterns.sources import lacks_sources, sources, table_name
+from cachepatterns.policy import ModelPolicy, ResolvedPolicy
+from cachepatterns.resolving import resolved, tiers
+from cachepatterns.sources import table_name
 
 __all__ = ["Registry", "concrete_model", "find_model", "register", "site", "table_name", "tiers"]
 
@@ -98,10 +94,10 @@ class Registry:
         except KeyError:
             pass
         concrete = concrete_model(model)
-        resolved = self._resolve(concrete)
+        found = self._resolve(concrete)
         with self._lock:
-            self._resolved[model] = resolved
-        return resolved
+            self._resolved[model] = found
+        return found
 
     def caches_every_manager(self, model: ModelType) -> bool:
         """Whether all managers of `model` are to read through the cache, not only ours."""
@@ -201,88 +197,7 @@ class Registry:
 
     def _resolve(self, model: ModelType) -> ResolvedPolicy | None:
         said = declaration(model, self._declared.get(model))
-        if said is None:
-            return None
-        policy = said.policy()
-        narrowing = tuple(narrowed_fields(model, policy))
-        return ResolvedPolicy(
-            model=model,
-            label=model._meta.label_lower,
-            # A view of which nobody says what it reads is reported by a check, and not cached.
-            tier=NEVER if lacks_sources(model, policy) else _tier_of(policy),
-            narrowing=narrowing,
-            fingerprint=_fingerprint(model, policy),
-            databases=frozenset(policy.databases),
-            policy=policy,
-            depends_on=tuple(sources(policy)),
-            origin=said.origin,
-            is_from_settings=said.is_from_settings,
-            by_wildcard=said.by_wildcard,
-            by_attname={n.attname: n for n in narrowing},
-        )
-
-
-def tiers() -> dict[str, Tier]:
-    """The built-in tiers and those of the settings, by name."""
-    jitter = config().JITTER
-    found = {name: replace(tier, jitter=jitter) for name, tier in BUILT_IN.items()}
-    found["session"] = Tier(name="session", ttl=settings.SESSION_COOKIE_AGE, jitter=0.0)
-    for name, options in config().TIERS.items():
-        base = found.get(name, found["semi_static"])
-        found[name] = Tier(
-            name=name,
-            ttl=options.get("ttl", base.ttl),
-            jitter=options.get("jitter", base.jitter),
-            negative_ttl=options.get("negative_ttl", base.negative_ttl),
-        )
-    return found
-
-
-def narrowed_fields(model: ModelType, policy: ModelPolicy) -> Iterator[Narrowing]:
-    """The primary key first, then unique fields, then the others."""
-    meta: Any = model._meta
-    if policy.narrow_by_only is not None:
-        wanted = _named(meta, policy.narrow_by_only)
-    else:
-        wanted = [f for f in meta.local_concrete_fields if f.unique or f.is_relation]
-        wanted += _named(meta, policy.narrow_by)
-    fields = [meta.pk, *sorted(wanted, key=lambda f: not getattr(f, "unique", False))]
-    seen = set()
-    for f in fields:
-        kind = kind_of(f)
-        column = getattr(f, "column", None)
-        if kind is None or column is None or f.attname in seen or f.model is not model:
-            continue
-        seen.add(f.attname)
-        yield Narrowing(
-            name=f.name, attname=f.attname, column=column, kind=kind, field=f, unique=f.unique
-        )
-
-
-def _named(meta: Any, names: Iterable[str]) -> list[Any]:
-    # Names of no field are reported by a check, which could not run if this raised.
-    known = {f.name: f for f in meta.get_fields()}
-    return [known[name] for name in names if name in known]
-
-
-def _tier_of(policy: ModelPolicy) -> Tier:
-    known = tiers()
-    # An unknown tier is reported by a check; meanwhile nothing is cached.
-    tier = known.get(policy.tier, NEVER)
-    if policy.ttl is not None and tier.caches:
-        return replace(tier, ttl=policy.ttl)
-    return tier
-
-
-def _fingerprint(model: ModelType, policy: ModelPolicy) -> str:
-    """Changes whenever rows of the model would be stored otherwise."""
-    parts = [str(policy.version), model._meta.db_table]
-    parts += sorted(f"<{source._meta.label_lower}" for source in sources(policy))
-    parts += [
-        f"{f.attname}|{f.column}|{type(f).__module__}.{type(f).__qualname__}"
-        for f in model._meta.concrete_fields
-    ]
-    return blake2b("\n".join(parts).encode(), digest_size=4).hexdigest()
+        return resolved(model, said) if said is not None else None
 
 
 def _belongs_to(model: ModelType, registered: set[ModelType]) -> bool:
