@@ -6,7 +6,7 @@ import psycopg
 
 from tests.faults.board import CLOSING
 from tests.faults.scene import Scene
-from tests.faults.worker import KILL, POINTS, STOP
+from tests.faults.writing import KILL, POINTS, STOP
 
 KILLS = ("kill_at_random", "kill_at_a_point", "kill_reader", "kill_relay")
 NEVER_FOR_LONG = "between closing the guard and the statement"

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.scene import Scene
-from tests.faults.worker import KILL, POINTS, STOP
+from tests.faults.writing import KILL, POINTS, STOP
 
 STATE_LOSSES = (
     "flush",
     "restart_empty",
     "restart_with_data",
     "fail_over",
+    "fail_back",
     "flush_under_a_writer",
     "fail_over_under_a_writer",
 )
@@ -57,6 +58,15 @@ class Losing:
         self.servers.kill()
         self.servers.replication.heal()
         self.servers.promote()
+
+    def fail_back(self) -> None:
+        """A failover to such a replica, and back to a primary that knows nothing of what was
+        written in between, and is the same process."""
+        self.servers.wait_for_replica()
+        self.servers.replication.swallow()
+        time.sleep(self.dice.uniform(0.05, 0.4))
+        self.servers.promote_for(self.scene.life * self.dice.uniform(0.5, 2.5))
+        self.servers.replication.heal()
 
     def fill_memory(self) -> None:
         """`maxmemory 3mb`, and strangers who need it."""

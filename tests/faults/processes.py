@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.faults.board import IDLE, Board, Page, trace
 from tests.faults.nursery import Nursery
-from tests.faults.worker import WRITE
+from tests.faults.writing import WRITE
 
 PATIENCE = 20.0
 

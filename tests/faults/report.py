@@ -7,8 +7,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from tests.faults.board import ENDS
+from tests.faults.cutting import CUTS, PARTINGS
+from tests.faults.killing import KILLS
+from tests.faults.losing import STATE_LOSSES
 
 LEAST_HIT_RATE = 0.60
+LOSSES = (*STATE_LOSSES, *CUTS, *PARTINGS)
 
 
 @dataclass
@@ -51,7 +55,8 @@ class Report:
         return (
             f"{c['reads']} checked reads, {c['hits']} hits ({self.hit_rate:.0%}), "
             f"{c['writes']} writes, {c['refused']} refused, {c['disturbed']} disturbed, "
-            f"{c['unjudged']} unjudged, {c['excused']} excused, {faults} faults, "
+            f"{c['unjudged']} unjudged, {c['excused']} excused, {faults} faults "
+            f"({self.amount(KILLS)} kills, {self.amount(LOSSES)} losses of state or connections), "
             f"{c['violations']} violations; {self.seconds:.0f} s, seed {self.seed}\n"
             f"ends of reads: {self._ends()}\n{self._costs()}"
         )

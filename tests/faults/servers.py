@@ -89,10 +89,29 @@ class Servers:
 
     def promote(self) -> None:
         """The replica is the primary from now on, and gets a replica of its own."""
-        with self.client(self.replica) as client:
-            client.replicaof("NO", "ONE")
+        self._promote(self.replica)
         self.primary.stop()
         self.primary = self.replica
-        self.primary.options = PRIMARY  # else it would be a replica, of itself, once restarted
         self._point_all()
         self.replica = self._new(self._stack, of=self.replication.port)
+
+    def promote_for(self, seconds: float) -> None:
+        """The replica is the primary for so long; then the former one is it again, which kept
+        running, and has got nothing of what was written meanwhile."""
+        former, heir = self.primary, self.replica
+        self._promote(heir)
+        self.primary = heir
+        self._point_all()
+        with self.client(former) as client:
+            client.replicaof("127.0.0.1", "1")  # where nobody answers
+            time.sleep(seconds)
+        self._promote(former)
+        self.primary = former
+        self._point_all()
+        with self.client(heir) as client:
+            client.replicaof("127.0.0.1", str(self.replication.port))
+
+    def _promote(self, server: EmbeddedValkey) -> None:
+        with self.client(server) as client:
+            client.replicaof("NO", "ONE")
+        server.options = PRIMARY  # else it would be a replica, of itself, once restarted
