@@ -46,7 +46,8 @@ faults: $(READY)  ## hundreds of kills, cuts, restarts and failovers: ten minute
 
 DATABASE_TESTS := tests/write_paths tests/integration/test_moving_rows.py -k "not sqlite"
 
-test-databases: $(READY)  ## every write path on Debian's PostgreSQL 15 and MariaDB
+test-databases: $(READY)  ## every write path on Debian's PostgreSQL 15 and MariaDB, and with the outbox on
+	TESTS_OUTBOX=1 $(BIN)/python -m pytest tests/write_paths $(ARGS)
 	TESTS_DATABASE=postgresql15 $(BIN)/python -m pytest $(DATABASE_TESTS) $(ARGS)
 	TESTS_DATABASE=mariadb $(BIN)/python -m pytest $(DATABASE_TESTS) $(ARGS)
 

@@ -21,7 +21,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.observe import InvalidationEvent
-from cachepatterns.replicas import primary_of
+from cachepatterns.replicas import primary_alias, primary_of
 
 Deliver = Callable[[list[InvalidationEvent], Any], None]
 
@@ -133,6 +133,19 @@ def in_manual_mode(connection: BaseDatabaseWrapper) -> bool:
     return not connection.autocommit or is_idle(connection.connection) is False
 
 
+def begin_now(connection: BaseDatabaseWrapper) -> None:
+    """Have the BEGIN sent that psycopg keeps back until a transaction's first statement.
+
+    Who registers before he has sent any (`announces`) must be ended by `transaction_timeout`
+    before his registration expires, so it has to count from earlier. An empty statement takes no
+    snapshot: SET TRANSACTION may follow.
+    """
+    driver = connection.connection
+    if hasattr(driver, "pgconn") and is_idle(driver):
+        with connection.wrap_database_errors:
+            driver.execute("")
+
+
 def is_undone(connection: BaseDatabaseWrapper) -> bool:
     """Whether nothing that the transaction has written can be committed any more.
 
@@ -199,8 +212,8 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
 
     One database may be reached by many addresses (another spelling of the host, a pooler's
     port, another user), and what is written through one must invalidate what was read
-    through the other. Two databases of one name only cost each other misses. A replica is
-    its primary.
+    through the other. Two databases of one name cost each other misses, and are vouched for
+    together (`write.delivery`). A replica is its primary.
     """
     name = str(primary_of(connection).settings_dict["NAME"])
     if connection.vendor == "sqlite" and not name.startswith("file:"):
@@ -208,12 +221,16 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
     return _database_id(connection.vendor, name)
 
 
-def aliases_by_database(aliases: Iterable[str]) -> dict[str, str]:
-    """The databases behind `aliases` by their `database_id`, each with one alias of it."""
-    found: dict[str, str] = {}
-    for alias in sorted(aliases):
+def aliases_by_database(aliases: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """`aliases` by the `database_id` of what they lead to, primaries in place of replicas.
+
+    Those of one id may be one database or several of one name.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for alias in sorted({primary_alias(alias) for alias in aliases}):
         if alias in connections:
-            found.setdefault(database_id(connections[alias]), alias)
+            database = database_id(connections[alias])
+            found[database] = (*found.get(database, ()), alias)
     return found
 
 

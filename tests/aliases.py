@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from cachepatterns.models import InvalidationEvent
 from tests.app.models import Category, Item, Label
 
 
@@ -37,7 +38,7 @@ def led_elsewhere(alias: str, **settings: Any) -> Iterator[None]:
 
 
 def create_tables(connection: BaseDatabaseWrapper) -> None:
-    """The tables of categories, items and labels."""
+    """The tables of categories, items and labels, and of the outbox."""
     with connection.schema_editor() as editor:
-        for model in (Category, Label, Item):
+        for model in (InvalidationEvent, Category, Label, Item):
             editor.create_model(model)

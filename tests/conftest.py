@@ -3,10 +3,11 @@
 import pytest
 from django.core.cache import caches
 
-from cachepatterns.quarantine import declare_no_writers
+from cachepatterns.conf import config
 from cachepatterns.registry import site
 from cachepatterns.stats.recorder import recorder
 from cachepatterns.write.fence import settle
+from tests.calm import nobody_writes
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def empty_cache() -> None:
     """Begin with nothing cached: flushes this worker's logical database."""
     settle()  # what an earlier test had rolled back is bumped by a thread, sooner or later
     caches["default"].client.get_client(write=True).flushdb()
-    declare_no_writers()
+    nobody_writes()
 
 
 @pytest.fixture
@@ -30,10 +31,17 @@ def both_databases(monkeypatch, transactional_db, empty_cache):
         if policy.label.startswith("app."):
             monkeypatch.setattr(type(policy.policy), "databases", ("default", "sqlite"))
     site.forget()
-    declare_no_writers()
+    nobody_writes()
     yield
     monkeypatch.undo()
     site.forget()
+
+
+def pytest_collection_modifyitems(items) -> None:
+    if config().OUTBOX:
+        for item in items:
+            if item.get_closest_marker("without_outbox"):
+                item.add_marker(pytest.mark.skip(reason="an outbox costs statements"))
 
 
 def pytest_sessionfinish() -> None:

@@ -32,3 +32,8 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # What is kept beside some entries, by chance, is for the tests of just that.
 CACHEPATTERNS = {**CACHEPATTERNS, "VERIFY_SHARE": 0}
+
+# The suites that judge what readers are told can be run with the outbox on, too. A lease is
+# given by `tests.calm` then, and lasts longer than any test.
+if os.environ.get("TESTS_OUTBOX"):
+    CACHEPATTERNS = {**CACHEPATTERNS, "OUTBOX": True, "LEASE_SECONDS": 3600}

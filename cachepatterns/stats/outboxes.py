@@ -37,7 +37,9 @@ def outboxes() -> tuple[Outbox, ...]:
     if not config().OUTBOX:
         return ()
     found = aliases_by_database(site.databases())
-    return tuple(_outbox(database, alias) for database, alias in found.items())
+    return tuple(
+        _outbox(database, alias) for database, aliases in found.items() for alias in aliases
+    )
 
 
 def _outbox(database: str, alias: str) -> Outbox:

@@ -34,7 +34,7 @@ from cachepatterns.exceptions import ConfigurationError
 from cachepatterns.observe import BurstLog, InvalidationEvent, emit
 from cachepatterns.registry import find_model, site
 from cachepatterns.signals import invalidated
-from cachepatterns.transactions import begin_writes, in_manual_mode, in_transaction
+from cachepatterns.transactions import begin_now, begin_writes, in_manual_mode, in_transaction
 from cachepatterns.write import outbox
 from cachepatterns.write.fence import Fence
 
@@ -110,6 +110,7 @@ def record(
     if pending.fence is None and (strict or records):
         pending.fence = Fence()
     if strict:
+        begin_now(connection)
         pending.fence.add(event.tags)
     if records:
         pending.fence.leaves_mark = True

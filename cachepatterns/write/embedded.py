@@ -27,7 +27,7 @@ def ensure_running(**kwargs: object) -> None:
     if _relays and all(thread.is_alive() for _, thread in _relays.values()):
         return
     with _lock:
-        for alias in aliases_by_database(site.databases()).values():
+        for alias, *_ in aliases_by_database(site.databases()).values():
             known = _relays.get(alias)
             if known is None or not known[1].is_alive():
                 relay = Relay(alias)

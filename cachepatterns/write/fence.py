@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from queue import Empty, Queue
+from queue import Empty, SimpleQueue
 from weakref import WeakSet
 
 from cachepatterns.backends.store import current_store
@@ -138,7 +138,11 @@ def model_key(prefix: str, name: str) -> str:
 # -- renewal --------------------------------------------------------------------------------
 
 _open: WeakSet[Fence] = WeakSet()
-_abandoned: Queue[tuple[str, dict[str, list[str]]]] = Queue()
+_abandoned: SimpleQueue[tuple[str, dict[str, list[str]]] | threading.Event] = SimpleQueue()
+"""What abandoned transactions had registered; and events, set when all before them is done.
+
+Filled by finalisers, which run wherever memory is collected: also in a thread that is at this
+queue. One with a mutex of Python's would be waited for by its own holder, for ever."""
 _thread: threading.Thread | None = None
 _starting = threading.Lock()
 
@@ -146,7 +150,10 @@ _starting = threading.Lock()
 def settle() -> None:
     """Wait until what abandoned transactions had registered is released, and what others have
     released is carried out."""
-    _abandoned.join()
+    if _thread is not None and _thread.is_alive():
+        done = threading.Event()
+        _abandoned.put(done)
+        done.wait()
     current_store().settle()
 
 
@@ -180,14 +187,15 @@ def _look_after_fences() -> None:
 
 def _release_abandoned(timeout: float) -> None:
     try:
-        token, guards = _abandoned.get(timeout=timeout)
+        found = _abandoned.get(timeout=timeout)
     except Empty:
         return
-    try:
-        keys = {key for named in guards.values() for key in named if key != EVERYTHING}
-        current_store().release(token, list(guards), sorted(keys), wait=True)
-    finally:
-        _abandoned.task_done()
+    if isinstance(found, threading.Event):
+        found.set()
+        return
+    token, guards = found
+    keys = {key for named in guards.values() for key in named if key != EVERYTHING}
+    current_store().release(token, list(guards), sorted(keys), wait=True)
 
 
 def _held() -> Sequence[Fence]:
@@ -201,7 +209,7 @@ def _held() -> Sequence[Fence]:
 def _after_fork() -> None:
     """The thread did not come along, and the parent renews its own."""
     global _thread, _open, _starting, _abandoned
-    _thread, _open, _starting, _abandoned = None, WeakSet(), threading.Lock(), Queue()
+    _thread, _open, _starting, _abandoned = None, WeakSet(), threading.Lock(), SimpleQueue()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -55,7 +55,7 @@ class Relay:
                 self._bell.wait(self._once())
         finally:
             self.close()
-            connections[self.using].close()
+            self._delivery.close()
 
     def close(self) -> None:
         """Let go of what wakes it; `run` does so itself."""
@@ -82,10 +82,10 @@ class Relay:
             pass  # counted and logged by the store
         except (DatabaseError, InterfaceError) as error:
             log.log("A relay can not read the outbox of %r: %s", self.using, error)
-            connections[self.using].close()
+            self._delivery.close()
         except Exception:
             log.log("A relay of %r failed", self.using, exc_info=True)
-            connections[self.using].close()
+            self._delivery.close()
         return RETRY_SECONDS
 
     def _tidy(self) -> bool:

@@ -102,6 +102,33 @@ def test_in_a_transaction_it_counts_from_the_commit_on(goods, procedures, write)
     assert in_thread(lambda: price(pk)) == 9
 
 
+def test_a_transaction_paused_before_its_first_statement_is_ended_by_the_database(goods):
+    """The interleaving: it registers, and is stopped for longer than that lives, and only then
+    sends its BEGIN. No timeout would count from before the registration."""
+    pk, driver = warm(goods), connection.connection
+    driver.execute("SET transaction_timeout = '50ms'")
+
+    def write_late():
+        with transaction.atomic(), announces(Item), a_client() as client:
+            assert writers()
+            here = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+            pid = [driver.info.backend_pid]
+            eventually(lambda: client.execute(here, pid).fetchone() is None)
+            driver.execute("UPDATE app_item SET price = 9 WHERE id = %s", [pk])
+
+    with pytest.raises(psycopg.Error):
+        write_late()
+    connection.close()
+    assert price(pk) == 0
+
+
+def test_a_transaction_announced_before_its_first_statement_may_still_choose_its_isolation(goods):
+    with transaction.atomic(), announces(Item), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        cursor.execute("SHOW transaction_isolation")
+        assert cursor.fetchone() == ("serializable",)
+
+
 def test_a_transaction_within_the_block(goods, procedures):
     pk = warm(goods)
     with announces(Item):

@@ -12,9 +12,9 @@ from django.core.cache import caches
 from cachepatterns.backends import store as store_module
 from cachepatterns.backends.store import current_store
 from cachepatterns.core.key import tag_key
-from cachepatterns.quarantine import declare_no_writers
 from shop.servers import EmbeddedValkey
 from tests.app.models import Item
+from tests.calm import nobody_writes
 from tests.events import eventually, outcome_of, seen
 
 
@@ -31,7 +31,7 @@ def own_valkey(tmp_path, settings, transactional_db):
             },
         }
         settings.CACHEPATTERNS = {"BREAKER_SECONDS": 0, "FENCE_SECONDS": 0.5}
-        declare_no_writers()
+        nobody_writes()
         yield server
         caches["default"].close()
 

@@ -5,8 +5,8 @@ from django.apps import apps
 from django.db import connection, models
 
 from cachepatterns import CachedManager, ModelPolicy, uncached
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.registry import site
+from tests.calm import nobody_writes
 from tests.differential.freezing import freeze
 from tests.events import seen
 
@@ -48,7 +48,7 @@ def seats(fresh):
     with connection.schema_editor() as editor:
         editor.create_model(seat)
         editor.create_model(booking)
-    declare_no_writers()
+    nobody_writes()
     for row, number in (("a", 1), ("a", 2), ("b", 1)):
         seat.objects.create(row=row, number=number)
     booking.objects.create(row="a", number=1)

@@ -6,11 +6,11 @@ import pytest
 from django.db import connection, connections, transaction
 
 from cachepatterns import invalidate
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id, source_id
 from tests.aliases import added, create_tables
 from tests.app.models import Category, Item
+from tests.calm import nobody_writes
 from tests.events import outcome_of, seen
 
 
@@ -82,7 +82,7 @@ def cached_aliases(monkeypatch):
         for model in (Category, Item):
             monkeypatch.setattr(type(site.policy_for(model).policy), "databases", aliases)
         site.forget()
-        declare_no_writers()
+        nobody_writes()
 
     yield cache
     monkeypatch.undo()

@@ -3,7 +3,10 @@ durable blocks, savepoints in savepoints, hooks that fail, threads, tasks, forks
 
 import asyncio
 import os
+import queue
 import signal
+import sys
+import threading
 import warnings
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -11,7 +14,8 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, connections, transaction
 
-from cachepatterns.transactions import pending_writes
+from cachepatterns.transactions import database_id, pending_writes
+from cachepatterns.write.fence import Fence, settle
 from tests.app.models import Item
 from tests.events import eventually, outcome_of, seen
 from tests.integration.test_strict import writers
@@ -185,6 +189,57 @@ def test_a_child_forked_within_a_transaction_leaves_the_parents_registration_alo
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert writers() == {}
     assert (price(pk), price(other)) == (9, 8)
+
+
+def test_a_forked_child_releases_what_is_rolled_back_in_it(goods, patient):
+    """Whatever its parent's threads were at when it was made."""
+    pk = goods[2][0].pk
+
+    def roll_back(unused):
+        connections["default"] = connections["default"].copy()
+        with transaction.atomic():
+            set_price(pk, 9)
+            assert len(writers()) == 1
+            transaction.set_rollback(True)
+        signal.alarm(20)
+        settle()
+        assert writers() == {}
+
+    with transaction.atomic():
+        set_price(pk, 8)
+        transaction.set_rollback(True)
+    settle()
+    with forked(roll_back) as (_, child):
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_transaction_may_end_in_a_finaliser_wherever_that_runs(goods, patient):
+    """The interleaving: memory is collected, and with it a transaction that nobody ended, in a
+    thread that is just handing over another one."""
+    fences = [Fence(), Fence()]
+    for fence, item in zip(fences, goods[2], strict=False):
+        fence.add([f"app.item@{database_id(connection)}:pk={item.pk}"])
+    assert len(writers()) == 2
+
+    def hand_over():
+        waiting = [fences[1]]
+
+        def collect(frame, event, argument):
+            if frame.f_code is queue.Queue._put.__code__ and waiting:
+                waiting.pop().abandon(is_over=True)
+            return collect
+
+        sys.settrace(collect)
+        try:
+            fences[0].abandon(is_over=True)
+        finally:
+            sys.settrace(None)
+        while waiting:  # no line of Python was run there
+            waiting.pop().abandon(is_over=True)
+
+    thread = threading.Thread(target=hand_over, daemon=True)
+    thread.start()
+    eventually(lambda: writers() == {})
 
 
 @contextmanager

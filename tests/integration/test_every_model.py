@@ -18,10 +18,10 @@ from django.db.models.options import Options
 from django.test.utils import CaptureQueriesContext, isolate_apps, modify_settings
 
 from cachepatterns import ModelPolicy, cached
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.queryset import CachedQuerySetMixin
 from cachepatterns.registry import site
 from tests.app.models import Item, Note, Secret
+from tests.calm import nobody_writes
 from tests.others.models import (
     Atlas,
     Author,
@@ -50,7 +50,7 @@ def say(settings):
 
     def set_to(models):
         settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "MODELS": models}
-        declare_no_writers()
+        nobody_writes()
 
     return set_to
 
@@ -333,7 +333,7 @@ def late(everything):
 
     with connection.schema_editor() as editor:
         editor.create_model(Late)
-    declare_no_writers()
+    nobody_writes()
     yield Late
     with connection.schema_editor() as editor:
         editor.delete_model(Late)
@@ -404,11 +404,12 @@ def costs(book):
     }
     found = {}
     for name, step in steps.items():
-        declare_no_writers()
+        nobody_writes()
         found[name] = queries(step)[1]
     return found
 
 
+@pytest.mark.without_outbox
 def test_no_statement_is_added_to_anybodys_writes(say, fresh):
     def take():
         author = Author.objects.create(name="a")

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cachepatterns import uncached
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.registry import site
 from tests.app.models import Everything
+from tests.calm import nobody_writes
 from tests.differential.freezing import freeze
 from tests.events import seen
 
@@ -55,7 +55,7 @@ def using(request, monkeypatch, transactional_db, empty_cache):
     policy = site.policy_for(Everything)
     monkeypatch.setattr(type(policy.policy), "databases", DATABASES)
     site.forget()
-    declare_no_writers()
+    nobody_writes()
     yield request.param
     monkeypatch.undo()
     site.forget()

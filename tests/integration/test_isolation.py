@@ -8,10 +8,10 @@ from django.db import connection, transaction
 from psycopg import IsolationLevel
 
 from cachepatterns import invalidate
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.registry import site
 from tests.aliases import added, create_tables, led_elsewhere
 from tests.app.models import Category, Item
+from tests.calm import nobody_writes
 from tests.events import outcome_of, seen
 from tests.integration.threads import running
 
@@ -187,7 +187,7 @@ def wal(empty_cache, monkeypatch, tmp_path, django_db_blocker):
             Item(pk=pk, name="item", sku=str(pk), category=category, price=0)
             for pk in range(1, 301)
         )
-        declare_no_writers()
+        nobody_writes()
         yield "wal"
     monkeypatch.undo()
     site.forget()

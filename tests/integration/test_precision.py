@@ -76,6 +76,7 @@ def test_no_coarse_bump_for_what_the_query_classes_write(goods):
     assert [e.source for e in found.invalidations] == ["save", "update", "update", "bulk", "bulk"]
 
 
+@pytest.mark.without_outbox
 def test_writes_cost_no_statement_more_than_djangos(goods, django_assert_num_queries):
     _, _, items = goods
     with django_assert_num_queries(1):

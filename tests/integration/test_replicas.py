@@ -16,11 +16,11 @@ from django.test.utils import CaptureQueriesContext
 from cachepatterns import invalidate
 from cachepatterns.backends.store import current_store
 from cachepatterns.checks.replicas import check_undeclared_replicas
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.read import lookup, primary, replay
 from cachepatterns.registry import site
 from tests.aliases import added, create_tables, led_elsewhere
 from tests.app.models import Category, Item
+from tests.calm import nobody_writes
 from tests.events import eventually, outcome_of, seen
 from tests.integration.threads import Gate, running
 from tests.replication import Primary, StreamingReplica, ask
@@ -72,7 +72,7 @@ def replica(servers, tables, settings, monkeypatch, empty_cache, django_db_block
         category = Category.objects.create(pk=1, name="a", slug="a")
         Item.objects.create(pk=1, name="item", sku="s", category=category, price=0)
         replica.catch_up()
-        declare_no_writers()
+        nobody_writes()
         yield replica
         replica.let_go()
         primary.close_all()

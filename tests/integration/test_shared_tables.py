@@ -5,9 +5,9 @@ from django.apps import apps
 from django.db import connection, models
 
 from cachepatterns import CachedManager, ModelPolicy, invalidate, uncached
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.registry import site
 from tests.app.models import Category
+from tests.calm import nobody_writes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +37,7 @@ def shelf(request, fresh):
         installed.update({"shelf": model} | before)
         apps.clear_cache()
     site.register(model, type("ShelfPolicy", (ModelPolicy,), {}))
-    declare_no_writers()
+    nobody_writes()
     yield model
     site.unregister(model)
     installed.clear()

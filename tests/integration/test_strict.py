@@ -22,11 +22,11 @@ from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core.key import guard_key
 from cachepatterns.exceptions import BackendError, WriteRefused
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.transactions import database_id
 from cachepatterns.write.fence import settle
 from shop.servers import EmbeddedValkey
 from tests.app.models import Category, Item, Note
+from tests.calm import nobody_writes
 from tests.events import eventually, outcome_of, seen
 
 ROOT = Path(__file__).parents[2]
@@ -325,7 +325,7 @@ def test_losing_a_registration_puts_the_model_in_quarantine(goods, loss, setting
         assert set(found.reasons) == {"writer registered"}
     assert price(pk) == 9
     assert outcome_of(lambda: price(pk)) == "miss"
-    declare_no_writers()
+    nobody_writes()
     price(pk)
     assert outcome_of(lambda: price(pk)) == "hit"
 
@@ -339,7 +339,7 @@ def test_a_restarted_server_is_another_incarnation_even_with_its_data(
             "default": {**settings.CACHES["default"], "LOCATION": server.url},
         }
         settings.CACHEPATTERNS = {"BREAKER_SECONDS": 0, "FENCE_SECONDS": 3600}
-        declare_no_writers()
+        nobody_writes()
         category = Category.objects.create(name="c", slug="c")
         item = Item.objects.create(name="i", sku="i", category=category, price=1)
         price(item.pk)
@@ -357,7 +357,7 @@ def test_a_restarted_server_is_another_incarnation_even_with_its_data(
         with seen() as found:
             price(item.pk)
         assert found.reasons == ["writer registered"]
-        declare_no_writers()
+        nobody_writes()
         # What its lost registrations would have bumped nobody knows: everything is.
         assert outcome_of(lambda: price(item.pk)) == "miss"
         assert outcome_of(lambda: price(item.pk)) == "hit"
@@ -425,6 +425,7 @@ def test_a_refused_statement_opens_the_guard_at_once(goods, settings):
     assert outcome_of(lambda: price(pk)) == "hit"
 
 
+@pytest.mark.without_outbox
 @pytest.mark.parametrize("write", [save, raw_sql], ids=["save", "raw SQL"])
 def test_an_interrupt_in_a_statement_leaves_the_guard_closed_until_it_expires(goods, quick, write):
     """It may have been carried out all the same."""

@@ -6,9 +6,9 @@ from django.core.checks import run_checks
 from django.db import connections, models
 
 from cachepatterns import CachedManager, ModelPolicy
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.registry import site
 from tests.app.models import Category, Item, Label, Place, Secret, Shop
+from tests.calm import nobody_writes
 from tests.events import outcome_of, seen
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +35,7 @@ def unmanaged(fresh):
         attributes = {"__module__": __name__, "Meta": meta, **attributes}
         model = type(name, (models.Model,), {**attributes, "objects": CachedManager()})
         site.register(model, type("Policy", (ModelPolicy,), {"databases": (using,), **policy}))
-        declare_no_writers()
+        nobody_writes()
         return model
 
     yield make

@@ -12,6 +12,7 @@ from cachepatterns.exceptions import BackendError
 from cachepatterns.models import InvalidationEvent
 from cachepatterns.transactions import database_id
 from cachepatterns.write import delivery
+from cachepatterns.write import events as outbox_events
 from cachepatterns.write import relay as relaying_module
 from tests.app.models import Category, Item
 from tests.events import eventually, outcome_of, seen
@@ -221,12 +222,15 @@ def test_redis_away_keeps_every_event(goods, relay, settings, tmp_path):
 
 def test_two_relays_deliver_everything_between_them(goods, monkeypatch):
     items = goods[1]
-    monkeypatch.setattr(delivery, "BATCH", 7)
+    monkeypatch.setattr(outbox_events, "BATCH", 7)
     delivered = []
-    told = delivery.tell
-    monkeypatch.setattr(
-        delivery, "tell", lambda events, *a, **k: (delivered.extend(events), told(events, *a, **k))
-    )
+    told = outbox_events.tell
+
+    def note(events, *args, **more):
+        delivered.extend(events)
+        told(events, *args, **more)
+
+    monkeypatch.setattr(outbox_events, "tell", note)
     with relaying(2):
         for number in range(120):
             item = items[number % 2]
@@ -263,7 +267,7 @@ def test_a_relay_that_holds_events_holds_up_no_other_but_the_lease(goods, relay)
 
 
 def test_more_than_a_round_looks_at_renews_no_lease(goods, relay, monkeypatch):
-    monkeypatch.setattr(delivery, "SNAPSHOT", 3)
+    monkeypatch.setattr(outbox_events, "SNAPSHOT", 3)
     for _ in range(5):
         told_by_trigger()
     done = relay.round()
@@ -290,7 +294,7 @@ def test_delivered_events_are_deleted_when_they_are_old_and_others_never(goods, 
 
 def test_new_events_do_not_wait_until_all_old_ones_are_deleted(goods, settings, monkeypatch):
     settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "OUTBOX_RETENTION_SECONDS": 100}
-    monkeypatch.setattr(delivery, "BATCH", 2)
+    monkeypatch.setattr(outbox_events, "BATCH", 2)
     monkeypatch.setattr(relaying_module, "TIDY_SECONDS", 0.05)
     for _ in range(30):
         told_by_trigger()

@@ -1,8 +1,8 @@
 import pytest
 from django.core.cache import caches
 
-from cachepatterns.quarantine import declare_no_writers
 from cachepatterns.registry import site
+from tests.calm import nobody_writes
 from tests.write_paths.world import MODELS, empty
 
 DATABASES = ("default", "sqlite")
@@ -25,7 +25,7 @@ def world(django_db_setup, django_db_blocker):
                 patch.setattr(type(policy.policy), "databases", DATABASES)
         site.forget()
         caches["default"].client.get_client(write=True).flushdb()
-        declare_no_writers()
+        nobody_writes()
         yield
         for using in DATABASES:
             for group in MODELS:

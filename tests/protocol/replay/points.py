@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from queue import Queue
+from queue import SimpleQueue
 from typing import Any
 from unittest.mock import patch
 
@@ -254,7 +254,7 @@ def held(server: Server, *, sharing: bool, **more: Any) -> Iterator[Background]:
         stores = Stores(server)
         stack.enter_context(patch.dict(store_module._stores, {config().ALIAS: stores}))
         stack.enter_context(patch.object(lookup, "flights", OwnFlights(shared=sharing)))
-        stack.enter_context(patch.object(fences, "_abandoned", Queue()))
+        stack.enter_context(patch.object(fences, "_abandoned", SimpleQueue()))
         stack.enter_context(patch.object(fences, "_held", list))
         stack.enter_context(patch.object(fences, "_release_abandoned", _rest))
         yield background

@@ -1,0 +1,123 @@
+"""The events of one outbox: what waits in it, bumped batch by batch and marked as delivered."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from django.db import connections, transaction
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast, Now
+
+from cachepatterns.backends.store import Store
+from cachepatterns.conf import config
+from cachepatterns.core.key import mark_key, tag_key
+from cachepatterns.models import InvalidationEvent as Row
+from cachepatterns.observe import InvalidationEvent
+from cachepatterns.write.dispatch import tell
+from cachepatterns.write.payloads import told
+
+BATCH = 500
+SNAPSHOT = 5000
+"""How many undelivered events a round looks at; with more than that it renews no lease."""
+
+Told = tuple[int, str, str, str]
+"""``(id, token, source, payload as text)``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered:
+    """What was done. ``is_empty`` tells that nothing of the ``backlog``, of what was undelivered
+    at the beginning, is left, whoever has delivered it."""
+
+    backlog: int
+    delivered: int
+    is_empty: bool
+
+
+class Events:
+    """The outbox that an alias leads to."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+
+    def deliver(self, store: Store, is_stopping: Callable[[], bool]) -> Delivered:
+        """Deliver what is there; `is_stopping` is asked between two batches."""
+        waiting, done = self._waiting(), set[int]()
+        while waiting and not is_stopping():
+            batch = self._deliver_batch(store)
+            done.update(batch)
+            if len(batch) < BATCH:
+                break
+        left = waiting - done
+        is_empty = len(waiting) <= SNAPSHOT and not (left and self._are_any_waiting(left))
+        return Delivered(backlog=len(waiting), delivered=len(done), is_empty=is_empty)
+
+    def _waiting(self) -> set[int]:
+        """The ids of what is not delivered. Locks nothing, so what others hold is among them."""
+        ids = self._all().filter(delivered_at=None).order_by("id")[: SNAPSHOT + 1]
+        return set(ids.values_list("id", flat=True))
+
+    def _are_any_waiting(self, ids: set[int]) -> bool:
+        return self._all().filter(delivered_at=None, id__in=ids).exists()
+
+    def _deliver_batch(self, store: Store) -> list[int]:
+        """Bump a batch of events that nobody else is at, and mark them; returns their ids."""
+        connection = connections[self.using]
+        wanted = self._all().filter(delivered_at=None).order_by("id")
+        if not connection.features.has_select_for_update_skip_locked:
+            return self._bump_and_mark(store, _as_told(wanted))
+        with transaction.atomic(using=self.using):
+            return self._bump_and_mark(store, _as_told(wanted.select_for_update(skip_locked=True)))
+
+    def all_kept(self) -> Iterator[Sequence[Told]]:
+        """Whatever stands in the table, delivered or not, in batches."""
+        last = 0
+        while batch := _as_told(self._all().filter(id__gt=last).order_by("id")):
+            yield batch
+            last = batch[-1][0]
+
+    def bump(self, store: Store, batch: Iterable[Told]) -> list[InvalidationEvent]:
+        """Bump what the events name; raises `BackendError`, since what fails is not owed but
+        kept. Returns what they were understood to be."""
+        connection, prefix = connections[self.using], config().PREFIX
+        found = [told(payload, source, connection) for _, _, source, payload in batch]
+        events = [event for event in found if event is not None]
+        keys = dict.fromkeys(tag_key(prefix, tag) for event in events for tag in event.tags)
+        if keys:
+            store.call("relay", store.backend.delete, list(keys))
+        return events
+
+    def forget_old(self) -> int:
+        """Delete a batch of what is kept no longer; returns how many there were."""
+        old = Now() - datetime.timedelta(seconds=config().OUTBOX_RETENTION_SECONDS)
+        ids = self._all().filter(delivered_at__lt=old).order_by("delivered_at", "id")
+        found = list(ids.values_list("id", flat=True)[: 2 * BATCH])
+        if found:
+            self._all().filter(id__in=sorted(found)).delete()
+        return len(found)
+
+    def _bump_and_mark(self, store: Store, batch: Sequence[Told]) -> list[int]:
+        if not batch:
+            return []
+        prefix = config().PREFIX
+        tokens = sorted({token for _, token, _, _ in batch if token})
+        keys = [mark_key(prefix, token) for token in tokens]
+        marks = store.call("read marks", store.backend.get_many, keys) if keys else []
+        done = {token for token, mark in zip(tokens, marks, strict=True) if mark is not None}
+        started = time.perf_counter()
+        bumped = self.bump(store, [event for event in batch if event[1] not in done])
+        tell(bumped, time.perf_counter() - started, delivered=True)
+        ids = [event for event, *_ in batch]
+        self._all().filter(id__in=ids).update(delivered_at=Now())
+        return ids
+
+    def _all(self) -> QuerySet[Row]:
+        return Row._base_manager.using(self.using)
+
+
+def _as_told(events: QuerySet[Row]) -> list[Told]:
+    text = Cast("payload", TextField())
+    return list(events.values_list("id", "token", "source", text)[:BATCH])
