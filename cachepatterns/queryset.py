@@ -18,6 +18,7 @@ from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.query import CachedQuery, as_cached
 from cachepatterns.read import direct
 from cachepatterns.read.deciding import REASON as DECIDES
+from cachepatterns.read.instances import is_stock_fetch_mode
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
 from cachepatterns.read.raw import RAW_PATTERN as RAW
 from cachepatterns.read.raw import CachedRawQuery, declared_tags
@@ -141,7 +142,7 @@ class CachedQuerySetMixin:
             and not self._known_related_objects  # type: ignore[attr-defined]
             and not self._sticky_filter  # type: ignore[attr-defined]
             and self._result_cache is None
-            and _stock_fetch_mode(self)
+            and is_stock_fetch_mode(self)
         )
 
     # -- reads that decide a write ------------------------------------------------------------
@@ -231,12 +232,6 @@ def _is_djangos(cls: Any, name: str) -> bool:
     """Whether the class that ours was put before leaves this method to Django."""
     after = cls.__mro__[cls.__mro__.index(CachedQuerySetMixin) + 1 :]
     return next(c for c in after if name in vars(c)) is QuerySet
-
-
-def _stock_fetch_mode(queryset: Any) -> bool:
-    """Django 6.1 lets a queryset choose what a deferred access does; ours keeps the default."""
-    mode = getattr(queryset, "_fetch_mode", None)
-    return mode is None or type(mode).__name__ == "FetchOne"
 
 
 class CachedQuerySet(CachedQuerySetMixin, QuerySet[M]):  # type: ignore[misc]

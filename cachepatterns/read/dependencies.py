@@ -162,7 +162,9 @@ def narrow(
     """What the best condition that every row of the result must match narrows it to."""
     if query.combinator or not isinstance(query.where, WhereNode):
         return None
-    base_alias = query.base_table
+    # Not `base_table`: asked of a query without conditions, it would keep for good that there
+    # is none, and the query could not be compiled any more.
+    base_alias = next(iter(query.alias_map), None)
     conditions = {c.attname: values for c, values in _exact(query.where, policy, base_alias)}
     for narrowing in policy.narrowing:
         rhs = conditions.get(narrowing.attname)

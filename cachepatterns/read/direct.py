@@ -25,7 +25,7 @@ from cachepatterns.conf import config
 from cachepatterns.core.codec import Row
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.eligibility import why_not_here, why_not_this
-from cachepatterns.read.instances import link_known
+from cachepatterns.read.instances import is_stock_fetch_mode, link_known
 from cachepatterns.read.lookup import read
 from cachepatterns.read.plans import ROWS, QueryPlan, plain, plans_of
 from cachepatterns.read.shape import shape_of
@@ -37,7 +37,7 @@ _AGGREGATES = frozenset({Avg, Count, Max, Min, Sum})
 def fetch(queryset: Any) -> list[Any] | None:
     """What iterating `queryset` gives."""
     finish = _FINISH.get(queryset._iterable_class)
-    if finish is None:
+    if finish is None or not is_stock_fetch_mode(queryset):
         return None
 
     def load(using: str) -> list[Row]:

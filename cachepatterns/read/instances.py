@@ -62,6 +62,11 @@ def _filler(model: type[models.Model], names: Sequence[str], using: str) -> Make
     return fill
 
 
+def is_stock_fetch_mode(queryset: Any) -> bool:
+    """Django 6.1 lets a queryset choose what a deferred access does; ours keep the default."""
+    return getattr(queryset, "_fetch_mode", FETCH_ONE) is FETCH_ONE
+
+
 def _is_listened_to(model: type[models.Model]) -> bool:
     """Whether somebody wants to hear of every instance that is made."""
     return bool(

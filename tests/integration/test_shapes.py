@@ -331,3 +331,20 @@ def test_children_and_their_parents_are_joined_both_ways(fresh):
         assert place.shop.name == "corner"
     Place.objects.filter(pk=shop.pk).update(name="square")
     assert [s.name for s in Shop.objects.filter(pk=shop.pk)] == ["square"]
+
+
+@pytest.mark.parametrize("evaluate", [list, lambda rows: rows.count(), lambda rows: rows.exists()])
+def test_a_query_that_was_asked_by_its_shape_can_still_be_compiled(goods, evaluate):
+    for _ in range(2):
+        rows = Category.objects.all()
+        evaluate(rows)
+        assert '"app_category"' in str(rows.query)
+        assert list(Item.objects.filter(category__in=rows).order_by("pk")) == goods[2]
+
+
+def test_a_fetch_mode_is_kept(goods):
+    modes = pytest.importorskip("django.db.models.fetch_modes", reason="new in Django 6.1")
+    for _ in range(3):
+        rows = list(Item.objects.filter(stock=0).fetch_mode(modes.FETCH_PEERS))
+        assert {row._state.fetch_mode for row in rows} == {modes.FETCH_PEERS}
+        list(Item.objects.filter(stock=0))
