@@ -45,7 +45,7 @@ class Cutting:
         told."""
         self.writers.refuse()
         self.processes.everybody_writes()
-        time.sleep(self.scene.lease * self.dice.uniform(0.0, 1.2))
+        time.sleep(self.scene.plan.lease * self.dice.uniform(0.0, 1.2))
         self.processes.everybody_writes()
         self.writers.heal()
 
@@ -59,7 +59,7 @@ class Cutting:
         for page in self.processes.all("writer"):
             self.processes.be_in_a_write(page)
             self.processes.kill(page)
-        time.sleep(self.scene.lease * self.dice.uniform(0.8, 1.5))
+        time.sleep(self.scene.plan.lease * self.dice.uniform(0.8, 1.5))
         self.processes.go_on(relay)
         self.writers.heal()
 
@@ -72,6 +72,6 @@ class Cutting:
         return sides
 
     def _for_a_moment(self) -> None:
-        time.sleep(self.scene.life * self.dice.choice((0.1, 0.4, 1.2)))
+        time.sleep(self.scene.plan.life * self.dice.choice((0.1, 0.4, 1.2)))
         self.readers.heal()
         self.writers.heal()

@@ -28,7 +28,7 @@ class Faults:
     def do(self, name: str) -> None:
         """One fault by the name of its method, which may tell how many it was."""
         self.journal.note(f"FAULT {name}")
-        parts = self.scene.outbox and name in UNREACHED
+        parts = self.scene.plan.on_redis_error == "database" and name in UNREACHED
         if parts:
             self.journal.phase = EXCUSING
         self.done[name] += self._method(name)() or 1
@@ -43,7 +43,7 @@ class Faults:
         processes.everybody_writes()
         while any(page.owed for page in processes.all("writer")):
             processes.everybody_writes()
-        time.sleep(self.scene.lease)
+        time.sleep(self.scene.plan.lease)
         self.journal.phase = IDLE
 
     def _method(self, name: str) -> Callable[[], int | None]:

@@ -6,12 +6,9 @@ import psycopg
 
 from tests.faults.board import CLOSING
 from tests.faults.scene import Scene
-from tests.faults.writing import KILL, POINTS, STOP
+from tests.faults.writing import CLOSES, KILL, POINTS, STOP
 
 KILLS = ("kill_at_random", "kill_at_a_point", "kill_reader", "kill_relay")
-NEVER_FOR_LONG = "between closing the guard and the statement"
-"""No transaction is open here that the database could end: a documented limit of strictness
-(docs/protocol-model.md). A writer is stopped here for less than its registration's life only."""
 
 
 class Killing:
@@ -30,7 +27,7 @@ class Killing:
         """SIGKILL of every writer, each at a chosen instant."""
         writers = self.processes.all("writer")
         for page in writers:
-            page.order = KILL + self.dice.randrange(len(POINTS))
+            page.order = KILL + POINTS.index(self.dice.choice(self.scene.points))
         for page in writers:
             self.processes.wait(lambda page=page: page.order == 0)
             self.processes.bury(page)
@@ -47,23 +44,25 @@ class Killing:
         """SIGSTOP for less than a registration lives, anywhere in a write."""
         page = self.processes.some("writer")
         self.processes.be_in_a_write(page)
-        self.processes.stand_still(page, self.scene.life * self.dice.uniform(0.1, 0.3))
+        self.processes.stand_still(page, self.scene.plan.life * self.dice.uniform(0.1, 0.3))
 
     def stop_for_long(self) -> None:
-        """SIGSTOP for longer than a registration lives, but for `NEVER_FOR_LONG`."""
+        """SIGSTOP for longer than a registration lives, but not between closing the guard and
+        the statement: no transaction is open there that the database could end, a documented
+        limit of strictness (docs/protocol-model.md)."""
         page = self.processes.some("writer")
         if self.dice.random() < 0.5:
-            points = [point for point in POINTS if point != NEVER_FOR_LONG]
+            points = [point for point in self.scene.points if point != CLOSES]
             self.processes.order(page, STOP + POINTS.index(self.dice.choice(points)))
         else:
             self.processes.be_in_a_write(page)
-        seconds = self.scene.life * self.dice.uniform(1.2, 2.0)
+        seconds = self.scene.plan.life * self.dice.uniform(1.2, 2.0)
         self.processes.stand_still(page, seconds, spare=CLOSING)
 
     def stop_reader(self) -> None:
         """SIGSTOP, so that it stores late what it has loaded."""
         page = self.processes.some("reader")
-        self.processes.stand_still(page, self.scene.life * self.dice.uniform(0.2, 1.5))
+        self.processes.stand_still(page, self.scene.plan.life * self.dice.uniform(0.2, 1.5))
 
     def end_session(self) -> None:
         """pg_terminate_backend of a writer, or of a reader."""

@@ -65,7 +65,7 @@ class Losing:
         self.servers.wait_for_replica()
         self.servers.replication.swallow()
         time.sleep(self.dice.uniform(0.05, 0.4))
-        self.servers.promote_for(self.scene.life * self.dice.uniform(0.5, 2.5))
+        self.servers.promote_for(self.scene.plan.life * self.dice.uniform(0.5, 2.5))
         self.servers.replication.heal()
 
     def fill_memory(self) -> None:
@@ -105,10 +105,13 @@ class Losing:
         """What a writer had registered is lost while it stands still; then it goes on, and maybe
         dies before it can bump."""
         page, dice = self.processes.some("writer"), self.dice
-        self.processes.order(page, STOP + dice.randrange(1, len(POINTS) - 1))
+        point = dice.choice(self.scene.points[1:-1])
+        self.processes.order(page, STOP + POINTS.index(point))
         self.processes.wait(lambda: self.processes.is_stopped(page))
         loss()
-        time.sleep(self.scene.life * dice.uniform(0.05, 0.3))  # readers may fall into the trap
+        time.sleep(
+            self.scene.plan.life * dice.uniform(0.05, 0.3)
+        )  # readers may fall into the trap
         dies = dice.random() < 0.6
         if dies:
             page.order = KILL + POINTS.index("between COMMIT and release")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +15,12 @@ class Plan:
     """After which the run ends, done or not."""
     naive: bool = False
     outbox: bool = False
-    """With a relay, and writes that go on without Redis (`ON_REDIS_ERROR = "database"`)."""
+    """With a relay."""
+    on_redis_error: str = "refuse"
     life: float = 0.7
     """`FENCE_SECONDS`; all other times are shares of it."""
+    lease: float = 1.4
+    """`LEASE_SECONDS`."""
     readers: int = 3
     writers: int = 3
     hits_between: int = 80
@@ -65,9 +68,14 @@ LONG = Plan(
     reads=100_000,
     seconds=1500,
 )
+LONG_OUTBOX = replace(LONG, faults={**LONG.faults, "kill_relay": 8}, outbox=True)
 NAIVE = Plan(faults={}, reads=4_000, seconds=60, naive=True)
 PARTED = Plan(
-    faults={"part_writers": 1, "part_writers_for_good": 1}, reads=500, seconds=60, outbox=True
+    faults={"part_writers": 1, "part_writers_for_good": 1},
+    reads=500,
+    seconds=60,
+    outbox=True,
+    on_redis_error="database",
 )
 LONG_PARTED = Plan(
     faults={
@@ -85,6 +93,7 @@ LONG_PARTED = Plan(
     reads=10_000,
     seconds=400,
     outbox=True,
+    on_redis_error="database",
 )
 
 
@@ -93,9 +102,5 @@ def plan_of(wanted: str, short: Plan, long: Plan) -> Plan:
     if wanted in ("", "nightly"):
         return long if wanted else short
     counts = (word.partition(":") for word in wanted.split())
-    return Plan(
-        faults={kind: int(count or 1) for kind, _, count in counts},
-        reads=1,
-        seconds=120,
-        outbox=short.outbox,
-    )
+    faults = {kind: int(count or 1) for kind, _, count in counts}
+    return replace(short, faults=faults, reads=1, seconds=120)

@@ -33,7 +33,9 @@ class Processes:
         return [self.board.pages[n] for n, (known, _) in self._known.items() if known == role]
 
     def some(self, role: str) -> Page:
-        return self.dice.choice(self.all(role))
+        found = self.all(role)
+        assert found, f"this plan has no {role}"
+        return self.dice.choice(found)
 
     def pid(self, page: Page) -> int:
         return self._known[page.number][1]

@@ -41,19 +41,12 @@ def run(plan: Plan, folder: Path, database: dict[str, Any], address: str, seed: 
             processes=processes,
             servers=servers,
             database=address,
-            life=plan.life,
-            lease=lease_of(plan),
-            outbox=plan.outbox,
+            plan=plan,
             dice=dice,
         )
         for page, role in enumerate(roles, 1):
             processes.start(role, page)
         return _Course(plan, board, Faults(scene), dice, seed).run()
-
-
-def lease_of(plan: Plan) -> float:
-    """`LEASE_SECONDS`."""
-    return plan.life * 2
 
 
 def _settings(
@@ -73,9 +66,9 @@ def _settings(
         "cachepatterns": {
             "ENABLED": not plan.naive,
             "FENCE_SECONDS": plan.life,
-            "ON_REDIS_ERROR": "database" if plan.outbox else "refuse",
+            "ON_REDIS_ERROR": plan.on_redis_error,
             "OUTBOX": plan.outbox,
-            "LEASE_SECONDS": lease_of(plan),
+            "LEASE_SECONDS": plan.lease,
             "BREAKER_SECONDS": 0.1,
             "STATS": False,
         },

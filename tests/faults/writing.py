@@ -18,10 +18,11 @@ from tests.faults import naive
 from tests.faults.board import CLOSING, IDLE, WRITING, Board, Page
 from tests.faults.world import Writer
 
+CLOSES = "between closing the guard and the statement"
 POINTS = (
     "before the fence",
     "between fence and COMMIT",
-    "between closing the guard and the statement",
+    CLOSES,
     "between COMMIT and release",
     "after the release",
 )
@@ -109,7 +110,7 @@ class Hooks:
         self._fence(token, guards, **options)
         self.page.note(f"fenced {token[:4]}")
         if everything:
-            self.at("between closing the guard and the statement")
+            self.at(CLOSES)
         else:
             self.at("between fence and COMMIT")
 
