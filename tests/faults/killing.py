@@ -6,7 +6,7 @@ import psycopg
 
 from tests.faults.board import CLOSING
 from tests.faults.scene import Scene
-from tests.faults.writing import CLOSES, KILL, POINTS, STOP
+from tests.faults.writing import CLOSES, KILL, POINTS
 
 KILLS = ("kill_at_random", "kill_at_a_point", "kill_reader", "kill_relay")
 
@@ -53,7 +53,7 @@ class Killing:
         page = self.processes.some("writer")
         if self.dice.random() < 0.5:
             points = [point for point in self.scene.points if point != CLOSES]
-            self.processes.order(page, STOP + POINTS.index(self.dice.choice(points)))
+            self.processes.stop_at(page, self.dice.choice(points))
         else:
             self.processes.be_in_a_write(page)
         seconds = self.scene.plan.life * self.dice.uniform(1.2, 2.0)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.scene import Scene
-from tests.faults.writing import KILL, POINTS, STOP
+from tests.faults.writing import KILL, POINTS
 
 STATE_LOSSES = (
     "flush",
@@ -105,9 +105,7 @@ class Losing:
         """What a writer had registered is lost while it stands still; then it goes on, and maybe
         dies before it can bump."""
         page, dice = self.processes.some("writer"), self.dice
-        point = dice.choice(self.scene.points[1:-1])
-        self.processes.order(page, STOP + POINTS.index(point))
-        self.processes.wait(lambda: self.processes.is_stopped(page))
+        self.processes.stop_at(page, dice.choice(self.scene.points[1:-1]))
         loss()
         time.sleep(
             self.scene.plan.life * dice.uniform(0.05, 0.3)

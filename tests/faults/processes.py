@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.faults.board import IDLE, Board, Page, trace
 from tests.faults.nursery import Nursery
-from tests.faults.writing import WRITE
+from tests.faults.writing import POINTS, STOP, WRITE
 
 PATIENCE = 20.0
 
@@ -104,6 +104,11 @@ class Processes:
         self.journal.note(f"process {page.number} stands still for {seconds:.2f} s")
         time.sleep(seconds)
         self.go_on(page)
+
+    def stop_at(self, page: Page, point: str) -> None:
+        """Have a writer stop itself, and wait until it stands: a SIGCONT before would be lost."""
+        self.order(page, STOP + POINTS.index(point))
+        self.wait(lambda: self.is_stopped(page))
 
     def stop(self, page: Page) -> None:
         os.kill(self.pid(page), signal.SIGSTOP)
