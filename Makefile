@@ -41,7 +41,7 @@ test: $(READY)  ## run all tests on real servers of their own
 django-suite: $(READY)  ## Django's own ORM tests with everything cached (many minutes)
 	$(BIN)/python -m tests.django_suite $(ARGS)
 
-faults: $(READY)  ## hundreds of kills, cuts, restarts and failovers: ten minutes
+faults: $(READY)  ## hundreds of kills, cuts, restarts and failovers: a quarter of an hour
 	CACHEPATTERNS_FAULTS=nightly $(BIN)/python -m pytest -n0 -s tests/faults $(ARGS)
 
 DATABASE_TESTS := tests/write_paths tests/integration/test_moving_rows.py -k "not sqlite"
