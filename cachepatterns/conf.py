@@ -62,6 +62,9 @@ class Config:
     in a comment, which spares the triggers an event and readers a second bump."""
     MAX_VALUE_BYTES: int = 1_000_000
     """Larger results are not stored, and counted as ``too large``."""
+    COMPRESS_ABOVE: int = 16_384
+    """Results of this size and more are compressed, which saves memory and network, and costs
+    each hit the time to inflate them (docs/performance.md has the measurements)."""
     FLIGHT_TIMEOUT: float = 5.0
     """How long a reader waits for another thread's load before loading for itself."""
     BREAKER_SECONDS: float = 1.0

@@ -16,6 +16,7 @@ from cachepatterns.policy import ModelPolicy
 from cachepatterns.registry import find_model
 
 POSITIVE = (
+    "COMPRESS_ABOVE",
     "MAX_VALUE_BYTES",
     "FLIGHT_TIMEOUT",
     "BREAKER_SECONDS",

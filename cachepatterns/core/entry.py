@@ -15,9 +15,9 @@ import msgspec
 from cachepatterns.core.codec import Row, decode_rows
 from cachepatterns.exceptions import CorruptEntry
 
-FORMAT: Final = 1
-COMPRESS_ABOVE: Final = 4096
-"""Bytes from which a body is compressed: below it, zlib saves less than it costs."""
+FORMAT: Final = 2
+COMPRESS_ABOVE: Final = 16_384
+"""Bytes from which a body is compressed, unless said otherwise."""
 
 _RAW, _ZLIB = 0, 1
 _INFLATED_MAX: Final = 64 * 1024 * 1024
@@ -25,17 +25,27 @@ _INFLATED_MAX: Final = 64 * 1024 * 1024
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
-    """One cached result. ``stored_at`` is Unix time, ``load_seconds`` what the load took."""
+    """One cached result. ``stored_at`` is Unix time, in whole seconds. Times are integers, which
+    take half the bytes."""
 
     format: int
     stamps: list[bytes]
-    stored_at: float
-    load_seconds: float
-    ttl: float
+    stored_at: int
+    load_us: int
+    ttl_ms: int
     rows: int
     signature: str
     encoding: int
     body: bytes
+
+    @property
+    def load_seconds(self) -> float:
+        """What the load took."""
+        return self.load_us / 1e6
+
+    @property
+    def ttl(self) -> float:
+        return self.ttl_ms / 1e3
 
     def decode(self) -> list[Row]:
         """The rows, as fresh objects. Raises `CorruptEntry`."""
@@ -69,10 +79,11 @@ def pack(
     row_count: int,
     signature: str,
     body: bytes,
+    compress_above: int = COMPRESS_ABOVE,
 ) -> bytes:
     """The bytes of an entry."""
     encoding = _RAW
-    if len(body) >= COMPRESS_ABOVE:
+    if len(body) >= compress_above:
         squeezed = zlib.compress(body, 1)
         if len(squeezed) < len(body):
             encoding, body = _ZLIB, squeezed
@@ -80,9 +91,9 @@ def pack(
         Entry(
             format=FORMAT,
             stamps=list(stamps),
-            stored_at=stored_at,
-            load_seconds=load_seconds,
-            ttl=ttl,
+            stored_at=int(stored_at),
+            load_us=int(load_seconds * 1e6),
+            ttl_ms=int(ttl * 1e3),
             rows=row_count,
             signature=signature,
             encoding=encoding,

@@ -196,6 +196,7 @@ def make_entry(rows: list[Row], stamps: Sequence[bytes], ttl: float, load_second
         row_count=len(rows),
         signature=signature,
         body=body,
+        compress_above=config().COMPRESS_ABOVE,
     )
     if len(payload) > config().MAX_VALUE_BYTES:
         raise UnstorableValue(TOO_LARGE)
