@@ -118,8 +118,8 @@ class ResolvedPolicy:
         return tuple(dict.fromkeys([*meta.pk_fields, *(n.field for n in self.narrowing)]))
 
     @cached_property
-    def tag_heads(self) -> dict[str, tuple[tuple[str, str, str], ...]]:
-        """By database, what `write.changes` works out once: how each narrowed field is told."""
+    def memo(self) -> dict[Any, Any]:
+        """What the journeys work out once of this policy, each under a key of its own."""
         return {}
 
     @property

@@ -104,8 +104,11 @@ def _changes_session(connection: BaseDatabaseWrapper, found: Statement) -> bool:
         # MySQL and MariaDB keep it for the next transaction, PostgreSQL ignores it there.
         return connection.vendor == "mysql" and not in_transaction(connection)
     # A temporary table hides the real one of its name.
-    is_temporary = not {"temp", "temporary"}.isdisjoint(found.names)
-    return found.verb in {"CREATE", "SEVERAL"} and is_temporary and _concerns_us(found)
+    return (
+        found.verb in {"CREATE", "SEVERAL"}
+        and not {"temp", "temporary"}.isdisjoint(found.names)
+        and _concerns_us(found)
+    )
 
 
 def _marked(sql: Any, connection: BaseDatabaseWrapper, found: Statement) -> Any:

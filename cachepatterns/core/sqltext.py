@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from cachepatterns.core.sqlwords import HARMLESS_WORDS, words
 
-_MEMO_BELOW = 4096
+MEMO_BELOW = 4096
 """Longer texts (bulk inserts, huge IN lists) rarely come twice; they would fill the memo."""
 
 _TOKEN = re.compile(
@@ -84,7 +84,7 @@ class ReadText:
 
 def read_text(sql: str) -> ReadText:
     """What the SELECT `sql` names. Memoised for texts of ordinary length."""
-    return _read_memo(sql) if len(sql) < _MEMO_BELOW else _read(sql)
+    return _read_memo(sql) if len(sql) < MEMO_BELOW else _read(sql)
 
 
 def _read(sql: str) -> ReadText:
@@ -199,7 +199,7 @@ _WRITES = frozenset(
 
 def statement(sql: str) -> Statement:
     """What `sql` does. Memoised for texts of ordinary length."""
-    return _statement_memo(sql) if len(sql) < _MEMO_BELOW else _statement(sql)
+    return _statement_memo(sql) if len(sql) < MEMO_BELOW else _statement(sql)
 
 
 def _statement(sql: str) -> Statement:

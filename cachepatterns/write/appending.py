@@ -15,11 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cachepatterns.core.sqltext import Statement
+from cachepatterns.core.sqltext import MEMO_BELOW, Statement
 from cachepatterns.registry import site
 from cachepatterns.write.authorship import VERBS, Own, own_statement
 from cachepatterns.write.changes import tells_its_table
@@ -61,8 +62,7 @@ class Appended:
 
     def _account(self, cursor: Any) -> None:
         width, told = len(self.own.returned), len(self.telling.fields)
-        columns = len(cursor.description or ())
-        if columns != width + told * len(self.sides):  # a wrapper has cut it off
+        if _columns_of(cursor) != width + told * len(self.sides):  # a wrapper has cut it off
             self.telling.everything()
             return
         rows = cursor.fetchall()
@@ -79,7 +79,9 @@ class Appended:
         old = row[:half] if "old" in self.sides else None
         new = row[-half:] if "new" in self.sides else None
         # Of a row that an upsert has inserted all old values are NULL, the key's too.
-        return (old if old is not None and any(v is not None for v in old) else None), new
+        if old is not None and old[0] is None and all(value is None for value in old):
+            old = None
+        return old, new
 
 
 class WholeTable(Appended):
@@ -128,15 +130,19 @@ def appended(
     if policy is None or not tells_its_table(policy.model):
         return None
     own = own_statement(found.verb, cursor) if _tells(connection, found.verb) else None
-    stem = _stem(connection, sql, own) if own is not None else None
-    if own is None or stem is None:
+    if own is None:
         return None
+    anatomy = _anatomy if len(sql) > MEMO_BELOW else _anatomy_memo
+    text = anatomy(sql, len(own.returned), connection.vendor)
+    if text is None:
+        return None
+    stem = text.stem
     reached = written_tables(found) - found.names
     beyond = coarse_event(connection, replace(found, names=reached)) if reached else None
     telling = Telling(connection, policy, origin()[0], beyond)
     if found.verb == "INSERT":
-        return _insert(telling, own, stem, sql)
-    if not _WHERE.search(stem):
+        return _insert(telling, own, text, sql)
+    if not text.has_where:
         return None if own.returned else WholeTable(telling, own, sql, ())
     if found.verb == "DELETE":
         return Appended(telling, own, _returning(telling, stem, sql), ("old",))
@@ -147,11 +153,12 @@ def appended(
     return Rewritten(telling, own, told) if told is not None else None
 
 
-def _insert(telling: Telling, own: Own, stem: str, sql: str) -> Appended | None:
-    features, offered = telling.connection.features, len(own.compiler.query.objs)
+def _insert(telling: Telling, own: Own, text: Text, sql: str) -> Appended | None:
+    stem, features = text.stem, telling.connection.features
+    offered = len(own.compiler.query.objs)
     if offered > 1 and not features.can_return_rows_from_bulk_insert:
         return None
-    if _UPSERTS.search(stem):
+    if text.upserts:
         if not _tells_old(telling.connection):
             return None
         return Appended(telling, own, _returning(telling, stem, sql, "old", "new"), ("old", "new"))
@@ -163,20 +170,41 @@ def _insert(telling: Telling, own: Own, stem: str, sql: str) -> Appended | None:
 
 def _returning(telling: Telling, stem: str, sql: str, *sides: str) -> str:
     """The statement with the told columns, after those that Django returns."""
-    columns = ", ".join(told_columns(telling.connection, telling.fields, *sides))
+    memo, connection = telling.policy.memo, telling.connection
+    columns = memo.get((connection.vendor, sides))
+    if columns is None:
+        columns = ", ".join(told_columns(connection, telling.fields, *sides))
+        memo[connection.vendor, sides] = columns
     return f"{sql}, {columns}" if stem != sql else f"{sql} RETURNING {columns}"
 
 
-def _stem(connection: BaseDatabaseWrapper, sql: str, own: Own) -> str | None:
-    """The statement without what Django returns; `None` where nothing can be appended."""
+class Text(NamedTuple):
+    """A statement without what Django returns, and what stands in it."""
+
+    stem: str
+    has_where: bool
+    upserts: bool
+
+
+def _anatomy(sql: str, returned: int, vendor: str) -> Text | None:
+    """What `sql`, returning so many columns, is made of; `None` where nothing can be appended."""
     stem = sql
-    if own.returned:
+    if returned:
         stem, returns, columns = sql.rpartition(" RETURNING ")
-        if not returns or columns.count(",") != len(own.returned) - 1:
+        if not returns or columns.count(",") != returned - 1:
             return None
-    if _NOT_THE_END.search(stem) or (connection.vendor == "mysql" and "#" in stem):
+    if _NOT_THE_END.search(stem) or (vendor == "mysql" and "#" in stem):
         return None
-    return stem
+    return Text(stem, bool(_WHERE.search(stem)), bool(_UPSERTS.search(stem)))
+
+
+_anatomy_memo = lru_cache(maxsize=1024)(_anatomy)
+
+
+def _columns_of(cursor: Any) -> int:
+    """How many columns there are to fetch. psycopg would make an object of each to describe it."""
+    result = getattr(cursor, "pgresult", None)
+    return len(cursor.description or ()) if result is None else int(result.nfields)
 
 
 def _tells(connection: BaseDatabaseWrapper, verb: str) -> bool:

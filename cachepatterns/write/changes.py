@@ -72,12 +72,13 @@ def closing_tags(policy: ResolvedPolicy, database: str) -> set[str]:
 
 def _heads(policy: ResolvedPolicy, database: str) -> tuple[tuple[str, str, str], ...]:
     """Of each narrowed field: where its value is, the kind of value, what stands before it."""
-    found = policy.tag_heads.get(database)
-    if found is None:
-        found = policy.tag_heads[database] = tuple(
+    known = policy.memo.get(("heads", database))
+    if known is None:
+        known = policy.memo["heads", database] = tuple(
             (n.attname, n.kind, tag.field_tag(policy.label, database, _name(n), ""))
             for n in policy.narrowing
         )
+    found: tuple[tuple[str, str, str], ...] = known
     return found
 
 
