@@ -1,24 +1,37 @@
-"""``python -m tests.benchmarks [--quick] [--case …] [--contender …] [--json FILE]``"""
+"""``python -m tests.benchmarks [--quick] [--case …] [--scenario …] [--contender …] [--json …]``"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks import report
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.crew import crew, is_installed
 from tests.benchmarks.rounds import run
+from tests.benchmarks.scenarios import compression, growth, herd, memory, mixed
+
+SCENARIOS: dict[str, Callable[..., Any]] = {
+    "growth": growth.run,
+    "herd": herd.run,
+    "mixed": mixed.run,
+    "memory": memory.run,
+    "compression": compression.run,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="Ratios of one run.")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: about a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: about two minutes")
     parser.add_argument("--case", action="append", choices=sorted(CASES), help="only this one")
     parser.add_argument("--contender", action="append", choices=list(CONTENDERS))
+    parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS))
+    parser.add_argument("--queries", type=int, default=0, help="how many `memory` asks")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     asked = parser.parse_args()
     names = asked.contender or list(CONTENDERS)
@@ -27,12 +40,23 @@ def main() -> None:
             sys.stderr.write(f"{name} is left out: {CONTENDERS[name].package} is missing\n")
             names.remove(name)
     rounds, seconds, rows = (4, 0.15, 1000) if asked.quick else (12, 0.4, 5000)
-    with crew(names) as workers:
-        cases = [CASES[title] for title in asked.case or CASES]
-        outcome = run(cases, workers, rounds, seconds, rows)
-    print(report.as_markdown(outcome, names))
+    everything = not (asked.case or asked.scenario)
+    cases = [CASES[title] for title in (CASES if everything else asked.case or ())]
+    wanted = list(SCENARIOS) if everything else asked.scenario or []
+    figures: dict[str, Any] = {}
+    with crew(names) as found:
+        if cases:
+            outcome = run(cases, found.workers, rounds, seconds, rows)
+            print(report.as_markdown(outcome, names), flush=True)
+            figures = report.as_json(outcome)
+        for name in wanted:
+            sys.stderr.write(f"{name} …\n")
+            more = {"queries": asked.queries} if name == "memory" else {}
+            table = SCENARIOS[name](found, quick=asked.quick, **more)
+            print(f"\n{table.as_markdown()}", flush=True)
+            figures[name] = table.figures
     if asked.json:
-        asked.json.write_text(json.dumps(report.as_json(outcome), indent=1) + "\n")
+        asked.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Avg, Max, Min
+from django.db.models import Avg, Max, Min, Q
 
 from tests.benchmarks.catalog.models import Product
 
@@ -42,6 +42,23 @@ class Questions:
 
     def bulk(self, n: int) -> Any:
         return Product.objects.in_bulk(range(n, n + 50))
+
+    def priced(self, n: int, more: int) -> Any:
+        return Product.objects.filter(pk=n, price__gte=more).exists()
+
+    def slow(self, n: int) -> Any:
+        """Some tenths of a second of the database's: every description, by a costly pattern."""
+        pattern = f"(q.*){{4}}|sentence.*product{n}"
+        return Product.objects.filter(description__regex=pattern).count()
+
+    def unlike_any_other(self, n: int) -> Any:
+        """A question nobody asked before: mostly by its values, at times by its text too."""
+        if n % 10:
+            return list(Product.objects.filter(brand_id=n % 50, stock__gt=n)[:2])
+        either = Q(pk=n)
+        for other in range(n // 10 % 40):
+            either |= Q(sku=f"{n}-{other}")
+        return Product.objects.filter(either).count()
 
     # -- writes, the same for all: what a cache adds to them is what is measured -------------
 
