@@ -17,7 +17,7 @@ from cachepatterns.core.change import Change, RowValues
 from cachepatterns.exceptions import WriteRefused
 from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
-from cachepatterns.transactions import database_id, in_transaction
+from cachepatterns.transactions import database_id, in_transaction, is_undone
 from cachepatterns.write.changes import (
     closing_tags,
     model_tags,
@@ -64,7 +64,7 @@ class Telling:
             except (*REFUSALS, WriteRefused):
                 raise  # it has not been carried out, or will be rolled back
             except BaseException:
-                if in_transaction(self.connection):
+                if in_transaction(self.connection) and not is_undone(self.connection):
                     self.everything()  # it may have been, and may yet be committed
                 raise
 

@@ -11,7 +11,17 @@ from functools import lru_cache
 
 from tests.protocol import scripts
 from tests.protocol.setting import Protocol, Setting
-from tests.protocol.state import NAMES, NEW, QUERIES, Redis, State, shown
+from tests.protocol.state import (
+    NAMES,
+    NEW,
+    QUERIES,
+    Event,
+    Redis,
+    State,
+    oldest,
+    shown,
+    without,
+)
 
 Past = tuple[tuple[int, ...], ...]
 """For each query what it has returned, from the initial row to the present one."""
@@ -21,17 +31,18 @@ def violated(k: Setting, s: State) -> str:
     if s.wrong:
         return s.wrong
     past = tuple(tuple(s.content(query, v) for v in range(len(s.history))) for query in QUERIES)
-    found = _told(k.protocol, s.redis, s.run, past)
-    if found or any(w.at not in ("new", "done") for w in s.writers):
+    found = _told(k.protocol, s.redis, s.run, past, oldest(s))
+    busy = any(w.at not in ("new", "done") for w in s.writers)
+    if found or busy or any(relay.at != "idle" for relay in s.relays):
         return found
-    return _settled(k.protocol, s.redis, s.run, past)
+    return _settled(k.protocol, s.redis, s.run, past, s.outbox)
 
 
-def _told(p: Protocol, redis: Redis, run: int, past: Past) -> str:
-    """strict and never: what a lookup now hits."""
+def _told(p: Protocol, redis: Redis, run: int, past: Past, since: int) -> str:
+    """strict and never: what a lookup now hits. `since` is the oldest version that it may be."""
     for query, contents in zip(QUERIES, past, strict=True):
         entry, _ = scripts.lookup(p, redis, run, query)
-        if entry and entry.value != contents[-1]:
+        if entry and entry.value not in contents[since:]:
             return (
                 f"{'strict' if entry.value in contents else 'never'}: any reader that looks up "
                 f"list {NAMES[query]} now is told {shown(entry.value)}, "
@@ -41,8 +52,9 @@ def _told(p: Protocol, redis: Redis, run: int, past: Past) -> str:
 
 
 @lru_cache(maxsize=1 << 17)
-def _settled(p: Protocol, redis: Redis, run: int, past: Past) -> str:
-    """no stale for good: nobody writes any more, all fences and quarantines run out.
+def _settled(p: Protocol, redis: Redis, run: int, past: Past, outbox: tuple[Event, ...]) -> str:
+    """no stale for good: nobody writes any more, all fences and quarantines run out, and relays
+    deliver.
 
     And the other half of it, without which a cache that never hits would pass: reads that
     follow each other undisturbed are hits again.
@@ -53,7 +65,9 @@ def _settled(p: Protocol, redis: Redis, run: int, past: Past) -> str:
         for _ in QUERIES:
             if p.doomed_tends or not scripts.blocked(p, redis.guard, run):
                 redis = scripts.tend(p, redis, run)
-    if stale := _told(p, redis, run, past):
+    if p.outbox:
+        redis = _relayed(p, redis, outbox)
+    if stale := _told(p, redis, run, past, len(past[0]) - 1):
         return f"time passes, everybody looks: {stale}, for good"
     for query, contents in zip(QUERIES, past, strict=True):
         redis, held = scripts.mint(p, redis, run, query, NEW)
@@ -62,3 +76,12 @@ def _settled(p: Protocol, redis: Redis, run: int, past: Past) -> str:
         if not scripts.lookup(p, redis, run, query)[0]:
             return f"progress: time passes, but nobody will ever hit list {NAMES[query]} again"
     return ""
+
+
+def _relayed(p: Protocol, redis: Redis, outbox: tuple[Event, ...]) -> Redis:
+    """Undisturbed rounds of a relay."""
+    for event in outbox:
+        vouched_for = event.writer in redis.marks and not event.alone
+        if (p.replays and not redis.replayed) or not (event.delivered or vouched_for):
+            redis = without(redis, event.tags)
+    return scripts.lease(redis, p.lease)

@@ -1,4 +1,4 @@
-"""All that may happen next: two writers, two readers, the clock and the faults.
+"""All that may happen next: two writers, two readers, relays, the clock and the faults.
 
 A crash of a reader needs no step of its own: among all orders of steps there are those in which
 it never goes on. Nothing is counted down, neither faults nor reads nor time; only the writers
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.protocol import readers, scripts, writers
+from tests.protocol import readers, relays, scripts, writers
 from tests.protocol.moves import Move, Point
 from tests.protocol.setting import Setting
 from tests.protocol.state import (
+    AT_REST,
+    BOUNDLESS,
     EMPTY,
     IDLE,
     NAMES,
@@ -35,19 +37,33 @@ WARM = Redis(Guard(0, 0, ()), (1, 1, 1), (None, Entry(0, (1, 1)), Entry(EMPTY, (
 
 def starts(k: Setting) -> Iterator[Step]:
     actors = tuple(Writer("new", kind) for kind in k.kinds)
-    for name, redis in (("warm", WARM), ("cold", COLD)):
+    warm = WARM._replace(lease=k.protocol.lease, replayed=True) if k.protocol.outbox else WARM
+    for name, redis in (("warm", warm), ("cold", COLD)):
         move = Move("", Point.START, 0, f"{name}: the row is in list a with v0")
-        yield move, State(writers.ROWS[:1], -1, 0, redis, (), actors, (IDLE, IDLE))
+        idle = (AT_REST,) * (k.relays if k.protocol.outbox else 0)
+        yield (
+            move,
+            State(writers.ROWS[:1], -1, 0, redis, (), actors, (IDLE, IDLE), relays=idle),
+        )
+
+
+def is_warm(start: State) -> bool:
+    return start.redis.guard is not None
 
 
 def steps(k: Setting, state: State) -> Iterator[Step]:
     for number in range(len(state.writers)):
         for move, after in writers.steps(k, state, number):
             yield move, rename(after)
-    for number in (0, 1):
+    for number in range(k.readers):
         if number == 1 and state.readers[0] == state.readers[1]:
             continue  # what the first may do
         for move, after in readers.steps(k, state, number):
+            yield move, rename(after)
+    for number in range(len(state.relays)):
+        if number == 1 and state.relays[0] == state.relays[1]:
+            continue
+        for move, after in relays.steps(k, state, number):
             yield move, rename(after)
     for move, after in _surroundings(k, state):
         yield move, rename(after)
@@ -75,6 +91,13 @@ def _surroundings(k: Setting, s: State) -> Iterator[Step]:
                     Point.EVICT_ENTRY, f"the entry of list {NAMES[query]} is evicted", query
                 )
                 yield move, _evicted(k, s, redis._replace(entries=tuple(entries)))
+        if redis.lease:
+            move = _befalls(Point.EVICT_LEASE, "the lease is evicted")
+            yield move, _evicted(k, s, redis._replace(lease=0))
+        for token in redis.marks:
+            move = _befalls(Point.EVICT_MARK, f"the mark of writer {token + 1} is evicted", token)
+            marks = tuple(mark for mark in redis.marks if mark != token)
+            yield move, _evicted(k, s, redis._replace(marks=marks))
     if "flush" in k.faults and redis != COLD:
         yield _befalls(Point.FLUSH, "FLUSHALL"), _evicted(k, s, COLD)
     if "failover" in k.faults:
@@ -101,13 +124,20 @@ def _failed_over(k: Setting, s: State, redis: Redis) -> State:
         return s._replace(run=1 - s.run)
     # The present run is always called 0, so that states stay finite.
     foreign = redis.guard and redis.guard._replace(run=1)
-    return s._replace(redis=redis._replace(guard=foreign))
+    redis = redis._replace(guard=foreign, lease=0, replayed=False)
+    strangers = tuple(r._replace(stranger=r.at != "idle") for r in s.relays)
+    return s._replace(redis=redis, relays=strangers)
 
 
 def _tick(k: Setting, s: State) -> State:
     """A tick passes; the database ends the transactions whose fences would expire by it."""
     pasts = tuple(scripts.after_a_tick(k.protocol, past) for past in s.unreplicated)
-    s = s._replace(redis=scripts.after_a_tick(k.protocol, s.redis), unreplicated=pasts)
+    s = s._replace(
+        redis=scripts.after_a_tick(k.protocol, s.redis),
+        unreplicated=pasts,
+        quiet=tuple(left if left == BOUNDLESS else max(0, left - 1) for left in s.quiet),
+        relays=tuple(r._replace(left=max(0, r.left - 1)) for r in s.relays),
+    )
     for number, w in enumerate(s.writers):
         if w.left == 0:
             continue

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Point(Enum):
-    """One step of a reader, of a writer or of the world. Ordered as an actor passes them."""
+    """One step of a reader, a writer, a relay or the world. Ordered as an actor passes them."""
 
     START = "START"
     # readers
@@ -24,12 +24,26 @@ class Point(Enum):
     # writers
     UPDATE = "UPDATE"
     FENCE = "FENCE"
+    UNFENCED = "UNFENCED"
+    EVENT = "EVENT"
     RENEW = "RENEW"
     STATEMENT = "STATEMENT"
     COMMIT = "COMMIT"
     ROLLBACK = "ROLLBACK"
     RELEASE = "RELEASE"
-    # what befalls writers
+    # relays
+    CLOCK = "CLOCK"
+    LOOK = "LOOK"
+    TAKE = "TAKE"
+    MARKS = "MARKS"
+    BUMP = "BUMP"
+    DELIVERED = "DELIVERED"
+    LEFT = "LEFT"
+    REPLAYED = "REPLAYED"
+    REPLAY = "REPLAY"
+    NOTE = "NOTE"
+    LEASE = "LEASE"
+    # what befalls writers, and relays
     CRASH = "CRASH"
     AWAY = "AWAY"
     UNKNOWN = "UNKNOWN"
@@ -40,6 +54,8 @@ class Point(Enum):
     EVICT_GUARD = "EVICT GUARD"
     EVICT_STAMP = "EVICT STAMP"
     EVICT_ENTRY = "EVICT ENTRY"
+    EVICT_LEASE = "EVICT LEASE"
+    EVICT_MARK = "EVICT MARK"
     FLUSH = "FLUSH"
     FAILOVER = "FAILOVER"
     # only in mutations
@@ -48,7 +64,7 @@ class Point(Enum):
     OWN_READ = "OWN READ"
     EARLY_RELEASE = "EARLY RELEASE"
     LATE_RENEWAL = "LATE RENEWAL"
-    UNFENCED = "UNFENCED"
+    EARLY_MARK = "EARLY MARK"
 
 
 class Move(NamedTuple):
@@ -65,3 +81,4 @@ class Move(NamedTuple):
 
 WRITERS = ("writer 1", "writer 2")
 READERS = ("reader 1", "reader 2")
+RELAYS = ("relay 1", "relay 2")

@@ -7,11 +7,11 @@ of its surroundings. What looks dangerous and is not stands in `harmless.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.protocol.setting import Protocol, Setting
 
-TRANSACTION, AUTOCOMMIT = "transaction", "autocommit"
+TRANSACTION, AUTOCOMMIT, EVENTUAL = "transaction", "autocommit", "eventual"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,15 @@ class Mutation:
     name: str
     setting: Setting
     why: str
+
+    @property
+    def sound(self) -> Setting:
+        """The same, with nothing wrong; for eventual writers that includes an outbox."""
+        outbox = self.setting.protocol.outbox or EVENTUAL in self.setting.kinds
+        away = "write" if outbox else "refuse"
+        life = self.setting.protocol.life
+        protocol = Protocol(life=life, outbox=outbox, away_at_fence=away)
+        return replace(self.setting, protocol=protocol)
 
 
 def mutation(
@@ -199,7 +208,7 @@ FLAWS = (
 LIMITS = (
     mutation(
         "Redis is away at the fence, the write goes on",
-        "policy `database`: needs the lease, which is not modelled",
+        "policy `database` without an outbox: until its bump, or for good",
         faults="away",
         away_at_fence="write",
     ),
@@ -217,4 +226,85 @@ LIMITS = (
     ),
 )
 
-BROKEN = (*CAUGHT, *FLAWS, *LIMITS)
+
+def outbox_mutation(
+    name: str,
+    why: str,
+    kind: str,
+    *,
+    faults: str = "",
+    relays: int = 1,
+    **switches: bool | int | str,
+) -> Mutation:
+    """With one writer and one reader: what is wrong here needs no more."""
+    found = mutation(
+        name,
+        why,
+        kind,
+        faults=faults,
+        lookups=False,
+        **{"outbox": True, "away_at_fence": "write", **switches},
+    )
+    return replace(found, setting=replace(found.setting, readers=1, relays=relays))
+
+
+OUTBOX = (
+    outbox_mutation(
+        "the lease is not looked at",
+        "a writer cut off from Redis has told nobody, and the relay has not looked yet",
+        TRANSACTION,
+        faults="away",
+        lease_checked=False,
+    ),
+    outbox_mutation(
+        "the lease counts from its renewal",
+        "the relay was paused since it asked, and a writer cut off has committed meanwhile",
+        TRANSACTION,
+        faults="away",
+        lease_from="its renewal",
+    ),
+    outbox_mutation(
+        "the time is asked for after the outbox",
+        "the same, and the pause lies between the two questions",
+        TRANSACTION,
+        faults="away",
+        lease_from="after the question",
+    ),
+    outbox_mutation(
+        "what another relay holds counts as delivered",
+        "it holds the event, and has not bumped yet",
+        EVENTUAL,
+        relays=2,
+        lease_needs="own batch",
+    ),
+    outbox_mutation(
+        "a relay marks before it bumps",
+        "it dies in between, and no other one looks at the event again",
+        EVENTUAL,
+        faults="crash",
+        delivery="mark, bump",
+    ),
+    outbox_mutation(
+        "the event is recorded after the COMMIT",
+        "the writer dies in between, and nobody knows",
+        EVENTUAL,
+        faults="crash",
+        event_when="after commit",
+    ),
+    outbox_mutation(
+        "the mark is left before the COMMIT",
+        "it vouches for a bump that nobody has made",
+        EVENTUAL,
+        faults="crash",
+        mark_when="before commit",
+    ),
+    outbox_mutation(
+        "no outbox, and an eventual writer dies",
+        "what eventual means without one: until the TTL",
+        EVENTUAL,
+        faults="crash",
+        outbox=False,
+    ),
+)
+
+BROKEN = (*CAUGHT, *FLAWS, *LIMITS, *OUTBOX)

@@ -21,6 +21,7 @@ from tests.protocol.state import (
     QUERIES,
     Reader,
     State,
+    oldest,
     shown,
 )
 from tests.protocol.writers import command, put
@@ -36,7 +37,7 @@ def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
     elif r.at == "idle":
         yield from _tends(k, s, me)
         for query in QUERIES:
-            missed = Reader("missed", query, len(s.history) - 1)
+            missed = Reader("missed", query, oldest(s))
             yield from _mints(k, s, me, missed, "minted")
             if held := _stands(k, s, query):
                 move = _by(me, Point.LOOKUP, query, f"holds what stands for list {NAMES[query]}")
@@ -75,7 +76,7 @@ def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
 def _looks_up(k: Setting, s: State, me: int, query: int) -> Iterator[Step]:
     p = k.protocol
     entry, doomed = scripts.lookup(p, s.redis, s.run, query)
-    r = Reader("missed", query, len(s.history) - 1)
+    r = Reader("missed", query, oldest(s))
 
     def looks(what: str) -> Move:
         return _by(me, Point.LOOKUP, query, f"looks up list {NAMES[query]}: {what}")
@@ -92,6 +93,8 @@ def _looks_up(k: Setting, s: State, me: int, query: int) -> Iterator[Step]:
         # Redis is the same whatever it had asked for.
         after = Reader("tends") if p.doomed_tends else IDLE
         yield looks("fenced. It reads the database, stores nothing"), put(s, me, after)
+    elif not doomed and not scripts.leased(p, s.redis):
+        return  # it reads the database, stores nothing: that changes nothing either
     elif held := _stands(k, s, query):
         after = r._replace(at="minted", held=held)
         yield looks("a miss, all stamps stand"), put(s, me, after)

@@ -19,9 +19,13 @@ from tests.protocol.state import (
 
 
 def lookup(p: Protocol, redis: Redis, run: int, query: int) -> tuple[Entry | None, bool]:
-    """MGET of guard, entry and stamps: `(the entry if it may be served, doomed)`."""
+    """MGET of guard, lease, entry and stamps: `(the entry if it may be served, doomed)`."""
     doomed = blocked(p, redis.guard, run)
-    return (None if doomed else valid(redis, query)), doomed
+    return (None if doomed or not leased(p, redis) else valid(redis, query)), doomed
+
+
+def leased(p: Protocol, redis: Redis) -> bool:
+    return not p.outbox or not p.lease_checked or redis.lease > 0
 
 
 def blocked(p: Protocol, guard: Guard | None, run: int) -> bool:
@@ -118,10 +122,19 @@ def release(
     tags: tuple[int, ...],
     *,
     bump: bool = True,
+    mark: bool = False,
+    registered: bool = True,
 ) -> Redis:
-    """Delete the stamps of the tags, then one's own token. Others' tokens stay."""
+    """Delete the stamps of the tags, then one's own token. Others' tokens stay.
+
+    The mark tells the relays of it.
+    """
     if bump and p.release_bumps:
         redis = without(redis, tags)
+    if mark:
+        redis = marked(redis, token)
+    if not registered:
+        return redis
     redis = touched(p, redis, run)
     stay = tuple(f for f in redis.guard.fences if f.token != token)
     return _with_fences(redis, () if p.release_removes == "all" else stay)
@@ -133,7 +146,17 @@ def store(redis: Redis, query: int, value: int, held: tuple[int, int]) -> Redis:
     return redis._replace(entries=tuple(entries))
 
 
+def marked(redis: Redis, token: int) -> Redis:
+    return redis._replace(marks=tuple(sorted({*redis.marks, token})))
+
+
+def lease(redis: Redis, left: int) -> Redis:
+    """What comes too late sets nothing; nobody makes it shorter."""
+    return redis._replace(lease=max(redis.lease, left))
+
+
 def after_a_tick(p: Protocol, redis: Redis) -> Redis:
+    redis = redis._replace(lease=max(0, redis.lease - 1))
     guard = redis.guard
     if guard is None or p.guard_ttl:
         return redis._replace(guard=None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 FAULTS = frozenset({"crash", "unknown", "away", "evict", "flush", "failover"})
 """Each may happen at any time and any number of times. A bump that is lost is the same as a
 writer that crashed after its COMMIT; `unknown` is a connection lost while committing; `away` is
-a Redis that cannot be asked for a fence.
+a Redis that cannot be asked for a fence. Relays crash too.
 """
 
 
@@ -47,6 +47,16 @@ class Protocol:
     transactions_end: bool = True  # before their fence expires
     statements_in_time: bool = True  # autocommit: committed before the fence expires, or never
     guard_ttl: bool = False
+    # the outbox
+    outbox: bool = False
+    lease: int = 1  # in ticks
+    lease_checked: bool = True
+    lease_from: str = "before the question"  # | "after the question" | "its renewal"
+    lease_needs: str = "nothing left"  # | "own batch": what other relays hold is not asked for
+    delivery: str = "bump, mark"  # | "mark, bump"
+    event_when: str = "in transaction"  # | "after commit"
+    mark_when: str = "with the bump"  # | "before commit"
+    replays: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +66,5 @@ class Setting:
     faults: frozenset[str] = frozenset()
     lost_commands: int = 1  # how many a failover may lose
     lookups: bool = True  # readers look up before they mint
+    readers: int = 2
+    relays: int = 1  # where there is an outbox

@@ -33,6 +33,8 @@ class Fence(NamedTuple):
     tags: tuple[int, ...]
 
 
+BOUNDLESS = 9
+"""In place of ticks: until its writer returns, or for ever if he does not."""
 OVER = 1
 """A quarantine that has run out, but that no script has ended yet."""
 
@@ -52,6 +54,10 @@ class Redis(NamedTuple):
     guard: Guard | None
     stamps: tuple[int, int, int]
     entries: tuple[Entry | None, Entry | None, Entry | None]  # by query; [0] is never used
+    # with an outbox
+    lease: int = 0  # ticks left; 0: none that this incarnation's readers accept
+    marks: tuple[int, ...] = ()  # the writers whose bump was done
+    replayed: bool = False  # whether the outbox was replayed for this incarnation
 
 
 class Writer(NamedTuple):
@@ -59,6 +65,8 @@ class Writer(NamedTuple):
     kind: str  # "transaction" or "autocommit"
     tags: tuple[int, ...] = ()
     left: int = 0  # ticks until the deadline that it was promised
+    quiet: bool = False  # nobody is kept away: eventual, or Redis was away at the fence
+    recorded: bool = False  # its event is part of its transaction
 
 
 class Reader(NamedTuple):
@@ -69,7 +77,26 @@ class Reader(NamedTuple):
     value: int = EMPTY
 
 
+class Event(NamedTuple):
+    """What stands in the outbox, committed."""
+
+    writer: int
+    tags: tuple[int, ...]
+    alone: bool  # without a token: no mark can vouch for it
+    delivered: bool = False
+
+
+class Relay(NamedTuple):
+    at: str = "idle"
+    left: int = 0  # ticks until a lease ends that counts from when it asked for the time
+    stranger: bool = False  # that was another incarnation
+    waiting: tuple[int, ...] = ()  # the writers whose events were undelivered when it looked
+    held: tuple[int, ...] = ()  # those whose events it has locked
+    todo: tuple[int, ...] = ()  # those of them that no mark vouches for
+
+
 IDLE = Reader()
+AT_REST = Relay()
 
 
 class State(NamedTuple):
@@ -81,10 +108,22 @@ class State(NamedTuple):
     writers: tuple[Writer, ...]
     readers: tuple[Reader, ...]
     wrong: str = ""  # what a reader was told that it must not be
+    quiet: tuple[int, ...] = (0,)  # by version: ticks for which its past may still be told
+    outbox: tuple[Event, ...] = ()
+    relays: tuple[Relay, ...] = ()
 
     def content(self, query: int, version: int = -1) -> int:
         category, value = self.history[version]
         return value if category == query else EMPTY
+
+
+def oldest(state: State) -> int:
+    """The oldest version that a reader may be told now: the present one, but what was written
+    quietly need not be known yet."""
+    version = len(state.history) - 1
+    while state.quiet[version]:
+        version -= 1
+    return version
 
 
 def shown(value: int) -> str:
@@ -155,10 +194,14 @@ def _with_names(names: list[dict[int, int]], redis: Redis) -> Redis:
         for query, entry in enumerate(redis.entries)
     )
     stamps = tuple(names[tag][stamp] for tag, stamp in enumerate(redis.stamps))
-    return Redis(redis.guard, stamps, entries)
+    return redis._replace(stamps=stamps, entries=entries)
 
 
 def symmetric(state: State) -> State:
-    """Readers are alike: which of them is where makes no difference."""
+    """Readers are alike, and relays: which of them is where makes no difference."""
     first, second = state.readers
-    return state if first <= second else state._replace(readers=(second, first))
+    if first > second:
+        state = state._replace(readers=(second, first))
+    if len(state.relays) == 2 and state.relays[0] > state.relays[1]:
+        state = state._replace(relays=state.relays[::-1])
+    return state

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.protocol.harmless import HARMLESS
-from tests.protocol.mutations import AUTOCOMMIT, BROKEN, TRANSACTION, Mutation
+from tests.protocol.mutations import AUTOCOMMIT, BROKEN, EVENTUAL, TRANSACTION, Mutation
 from tests.protocol.search import found_for, search
 from tests.protocol.setting import FAULTS, Protocol, Setting
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol-model.md"
 DEEP = os.environ.get("CACHEPATTERNS_PROTOCOL") == "deep"
 
-T, A = TRANSACTION, AUTOCOMMIT
+T, A, E = TRANSACTION, AUTOCOMMIT, EVENTUAL
+OUTBOX = Protocol(outbox=True, away_at_fence="write")
 NO_FAILOVER = FAULTS - {"failover"}
 LOSING = frozenset({"failover", "evict", "crash"})
 
@@ -36,6 +38,14 @@ SETTINGS = {
     ),
     "autocommit, all but eviction and failover": Setting(
         kinds=(A, A), faults=NO_FAILOVER - {"evict"}, lookups=False
+    ),
+}
+SETTINGS |= {
+    "outbox, a transaction, crash and Redis away": Setting(
+        OUTBOX, (T,), frozenset({"crash", "away"}), lookups=False, readers=1
+    ),
+    "outbox, an eventual writer, crash and unknown COMMIT": Setting(
+        OUTBOX, (E,), frozenset({"crash", "unknown"}), lookups=False, readers=1
     ),
 }
 DEEP_SETTINGS = {
@@ -54,6 +64,32 @@ DEEP_SETTINGS = {
         ),
     }.items()
 }
+DEEP_SETTINGS |= {
+    f"outbox, {first}, {name}": setting
+    for first in (T, E)
+    for name, setting in {
+        "all but failover, two readers": Setting(OUTBOX, (first,), NO_FAILOVER),
+        "all but failover, two relays": Setting(
+            OUTBOX, (first,), NO_FAILOVER - {"flush"}, lookups=False, readers=1, relays=2
+        ),
+        "failover": Setting(OUTBOX, (first,), LOSING | {"away"}, lookups=False, readers=1),
+        "long leases": Setting(
+            replace(OUTBOX, lease=2), (first,), frozenset({"crash", "away"}), lookups=False
+        ),
+        "and another writer": Setting(
+            OUTBOX, (first, E), frozenset({"crash", "away"}), lookups=False, readers=1
+        ),
+    }.items()
+}
+DEEP_SETTINGS |= {
+    f"outbox, {kind}, {name}": Setting(protocol, (kind,), LOSING, lookups=False, readers=1)
+    for kind in (T, E)
+    for name, protocol in {
+        "the replay alone after a failover": replace(OUTBOX, quarantine_bumps_model=False),
+        "the quarantine's bump alone after a failover": replace(OUTBOX, replays=False),
+    }.items()
+}
+"""The last of them lack one of two lines of defence."""
 
 
 @pytest.mark.parametrize("name", SETTINGS)

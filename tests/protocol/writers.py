@@ -9,9 +9,11 @@ from tests.protocol.moves import WRITERS, Move, Point
 from tests.protocol.setting import Setting
 from tests.protocol.state import (
     ALL,
+    BOUNDLESS,
     NAMES,
     A,
     B,
+    Event,
     Reader,
     Redis,
     State,
@@ -28,16 +30,23 @@ def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
     w = s.writers[me]
     if w.at == "new" and s.lock == -1:
         yield from (_announces if w.kind == "autocommit" else _updates)(k, s, me, w)
+    elif w.at == "wrote" and w.kind == "eventual":
+        yield from _gives_up(s, me, w)
+        yield from _records(k, s, me, w) if _records_now(k, w) else _commits(k, s, me, w)
     elif w.at == "wrote":
         yield from _fences(k, s, me, w, w.tags)
         yield from _gives_up(s, me, w)
         if k.protocol.publishes_own:
             yield from _publishes_own(k, s, me)
+    elif w.at == "fenced" and _records_now(k, w):
+        yield from _gives_up(s, me, w)
+        yield from _records(k, s, me, w)
     elif w.at == "fenced":
         yield from _gives_up(s, me, w)
         if k.protocol.release_when == "after commit":
             yield from _commits(k, s, me, w)
-            yield _by(me, Point.RENEW, "renews its fence"), _renewed(k, s, me, w)
+            if w.kind != "eventual":
+                yield _by(me, Point.RENEW, "renews its fence"), _renewed(k, s, me, w)
         else:
             tags = w.tags or _moved_tags(k, s, me)
             early = put(_released(k, s, me, tags), me, w._replace(at="early", tags=tags))
@@ -49,13 +58,13 @@ def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
     elif w.at == "early":
         yield from _commits(k, s, me, w)
     elif w.at == "uncertain":
-        if w.kind == "transaction" or _may_commit(k, s, w):
+        if w.kind != "autocommit" or _may_commit(k, s, w):
             text = "its COMMIT has reached the database"
             yield _by(me, Point.REACHED, text), _committed(k, s, me, "done")
         yield _by(me, Point.NOT_REACHED, "its COMMIT has not reached the database"), ended(s, me)
     elif w.at == "committed":
         yield from _after_commit(k, s, me, w)
-    elif w.at == "rolled back":
+    elif w.at == "rolled back":  # where it had registered
         # Nothing was written, so a bump costs but misses.
         after = ended(_released(k, s, me, w.tags), me)
         yield _by(me, Point.RELEASE, f"RELEASE {named(w.tags)}, after its rollback"), after
@@ -71,7 +80,8 @@ def _by(me: int, point: Point, text: str) -> Move:
 
 def _updates(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
     category, value = ROWS[me + 1]
-    after = put(s._replace(lock=me), me, w._replace(at="wrote", tags=_moved_tags(k, s, me)))
+    wrote = w._replace(at="wrote", tags=_moved_tags(k, s, me), quiet=w.kind == "eventual")
+    after = put(s._replace(lock=me), me, wrote)
     text = f"UPDATE to v{value} in list {NAMES[category]}, not committed"
     yield _by(me, Point.UPDATE, text), after
 
@@ -89,7 +99,23 @@ def _fences(k: Setting, s: State, me: int, w: Writer, tags: tuple[int, ...]) -> 
             yield _by(me, Point.AWAY, "Redis is away: the write is refused"), ended(s, me)
         else:
             text = "Redis is away: writes without a fence"
-            yield _by(me, Point.UNFENCED, text), put(s, me, fenced)
+            yield _by(me, Point.UNFENCED, text), put(s, me, fenced._replace(quiet=True))
+
+
+def _records_now(k: Setting, w: Writer) -> bool:
+    """In autocommit there is no transaction that the event could be part of."""
+    in_transaction = k.protocol.event_when == "in transaction" and w.kind != "autocommit"
+    return k.protocol.outbox and in_transaction and not w.recorded
+
+
+def _records(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
+    """The INSERT is part of the transaction: it is seen with its COMMIT, or never."""
+    after = put(s, me, w._replace(at="fenced", recorded=True))
+    if k.protocol.mark_when == "before commit":
+        early = command(k, after, scripts.marked(s.redis, me))
+        yield _by(me, Point.EARLY_MARK, "INSERT event; leaves its mark"), early
+    else:
+        yield _by(me, Point.EVENT, "INSERT event"), after
 
 
 def _renewed(k: Setting, s: State, me: int, w: Writer) -> State:
@@ -101,14 +127,16 @@ def _gives_up(s: State, me: int, w: Writer) -> Iterator[Step]:
     """What is refused by the database, or rolled back, is released: at once, or by the
     background thread. Who crashes releases nothing."""
     rolled_back = put(ended(s, me), me, Writer("rolled back", w.kind, w.tags))
-    text = "ROLLBACK" if w.kind == "transaction" else "UPDATE, refused by the database"
+    if w.kind == "eventual" or w.at == "wrote":  # has not registered
+        rolled_back = ended(s, me)
+    text = "UPDATE, refused by the database" if w.kind == "autocommit" else "ROLLBACK"
     yield _by(me, Point.ROLLBACK, text), rolled_back
     yield _by(me, Point.CRASH, "crashes"), ended(s, me)
 
 
 def _may_commit(k: Setting, s: State, w: Writer) -> bool:
     """A transaction holds the row; a statement needs it, and must not come too late."""
-    if w.kind == "transaction":
+    if w.kind != "autocommit":
         return True
     return s.lock == -1 and (w.left > 0 or not k.protocol.statements_in_time)
 
@@ -116,7 +144,7 @@ def _may_commit(k: Setting, s: State, w: Writer) -> bool:
 def _commits(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
     if _may_commit(k, s, w):
         category, value = ROWS[me + 1]
-        whole = w.kind == "transaction"
+        whole = w.kind != "autocommit"
         what = "COMMIT" if whole else "UPDATE, committed at once"
         text = f"{what}: v{value} is in list {NAMES[category]}"
         point = Point.COMMIT if whole else Point.STATEMENT
@@ -124,10 +152,38 @@ def _commits(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
 
 
 def _committed(k: Setting, s: State, me: int, at: str) -> State:
-    tags = s.writers[me].tags or _moved_tags(k, s, me)
-    done = Writer(at, s.writers[me].kind, tags) if at != "done" else _done(s, me)
-    lock = -1 if s.lock == me else s.lock
-    return put(s._replace(history=(*s.history, ROWS[me + 1]), lock=lock), me, done)
+    w = s.writers[me]
+    tags = w.tags or _moved_tags(k, s, me)
+    done = w._replace(at=at, tags=tags, left=0) if at != "done" else _done(s, me)
+    if w.recorded:
+        s = s._replace(outbox=(*s.outbox, Event(me, tags, w.quiet and w.kind != "eventual")))
+    return put(
+        s._replace(
+            history=(*s.history, ROWS[me + 1]),
+            quiet=(*s.quiet, _bound(k, w)),
+            lock=-1 if s.lock == me else s.lock,
+        ),
+        me,
+        done,
+    )
+
+
+def _bound(k: Setting, w: Writer) -> int:
+    """For how many ticks the past may still be told if nobody hears of what was written."""
+    if not w.quiet:
+        return 0
+    if k.protocol.outbox:
+        return k.protocol.lease
+    return BOUNDLESS if w.kind == "eventual" else 0
+
+
+def known(s: State, value: int) -> State:
+    """From now on everybody must know what this version has replaced."""
+    quiet = list(s.quiet)
+    for version, (_, written) in enumerate(s.history):
+        if written == value:
+            quiet[version] = 0
+    return s._replace(quiet=tuple(quiet))
 
 
 def _uncertain(k: Setting, s: State, me: int, w: Writer) -> State:
@@ -142,14 +198,20 @@ def _after_commit(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
     if k.protocol.release_when == "before commit":
         yield _by(me, Point.RETURN, "returns"), ended(s, me)
         return
-    after = _released(k, s, me, w.tags)
+    if "crash" in k.faults:
+        yield _by(me, Point.CRASH, "crashes, or its RELEASE never arrives"), ended(s, me)
+    if k.protocol.outbox and not w.recorded:
+        # What could be in no transaction is recorded after its commit.
+        event = Event(me, w.tags, alone=False)
+        after = put(s._replace(outbox=(*s.outbox, event)), me, w._replace(recorded=True))
+        yield _by(me, Point.EVENT, "INSERT event, committed at once"), after
+        return
+    after = known(_released(k, s, me, w.tags, mark=k.protocol.outbox), ROWS[me + 1][1])
     release = _by(me, Point.RELEASE, f"RELEASE {named(w.tags)}")
     if k.protocol.renews_after_release:
         yield release, put(after, me, w._replace(at="released"))
     else:
         yield release, ended(after, me)
-    if "crash" in k.faults:
-        yield _by(me, Point.CRASH, "crashes, or its RELEASE never arrives"), ended(s, me)
 
 
 def _publishes_own(k: Setting, s: State, me: int) -> Iterator[Step]:
@@ -172,8 +234,12 @@ def _fenced_tags(w: Writer) -> tuple[int, ...]:
     return ALL if w.kind == "autocommit" else w.tags
 
 
-def _released(k: Setting, s: State, me: int, tags: tuple[int, ...]) -> State:
-    return command(k, s, scripts.release(k.protocol, s.redis, s.run, me, tags))
+def _released(
+    k: Setting, s: State, me: int, tags: tuple[int, ...], *, mark: bool = False
+) -> State:
+    registered = s.writers[me].kind != "eventual"
+    redis = scripts.release(k.protocol, s.redis, s.run, me, tags, mark=mark, registered=registered)
+    return command(k, s, redis)
 
 
 def named(tags: tuple[int, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cachepatterns.core.guard import EVERYTHING
 from tests.protocol import scripts
 from tests.protocol.replay.places import Server, ticks
+from tests.protocol.replay.relays import delivered, keys, mark
 from tests.protocol.state import ALL, QUERIES, Redis, State
 
 
@@ -21,6 +22,11 @@ class Likeness(NamedTuple):
     stamps: tuple[bool, ...]
     entries: tuple[int | None, ...]
     """What each list's entry says, if all of its stamps stand."""
+    lease: int = 0
+    marks: tuple[int, ...] = ()
+    replayed: bool = False
+    delivered: tuple[bool, ...] = ()
+    """Of the outbox: of each event, whether it is marked in the database."""
 
 
 def of_state(state: State) -> Likeness:
@@ -35,6 +41,10 @@ def of_state(state: State) -> Likeness:
         guard,
         tuple(map(bool, redis.stamps)),
         tuple(entry.value if entry else None for entry in entries),
+        redis.lease,
+        redis.marks,
+        redis.replayed,
+        tuple(event.delivered for event in state.outbox),
     )
 
 
@@ -57,4 +67,8 @@ def of_server(server: Server, tick: float, writers: Mapping[str, int]) -> Likene
         guard,
         tuple(map(bool, stamps)),
         tuple(server.entry(query) for query in QUERIES),
+        server.lease(tick),
+        tuple(sorted(n for token, n in writers.items() if server.client.exists(mark(token)))),
+        server.client.get(keys().replayed) == server.run().encode(),
+        delivered(),
     )

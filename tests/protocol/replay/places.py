@@ -17,10 +17,12 @@ import redis
 from django.db import connection
 
 from cachepatterns.backends.redis import RedisBackend
+from cachepatterns.conf import config
 from cachepatterns.read import direct
 from cachepatterns.read.lookup import Question, served
 from shop.servers import EmbeddedValkey
 from tests.app.models import Category
+from tests.protocol.replay.relays import keys as outbox_keys
 from tests.protocol.state import EMPTY, MODEL, QUERIES, A, B
 from tests.protocol.writers import ROWS
 
@@ -134,7 +136,17 @@ class Server:
         self.client.delete(key)
 
     def age(self, seconds: float) -> None:
-        self.client.eval(AGE, 1, self.keys.guard, int(seconds * 1000))
+        self._age(self.client, seconds)
+
+    def _age(self, client: Any, seconds: float) -> None:
+        for key in (self.keys.guard, outbox_keys().lease):
+            client.eval(AGE, 1, key, int(seconds * 1000))
+
+    def lease(self, tick: float) -> int:
+        """The ticks for which readers accept the lease that stands."""
+        key = outbox_keys().lease
+        left = self.client.pttl(key) / 1000
+        return ticks(left, tick) if self.backend.read([], [], [key]).leased else 0
 
     def run(self) -> str:
         """Which incarnation this is."""
@@ -143,8 +155,9 @@ class Server:
     def told(self, query: int) -> int | None:
         """What any reader that looks up now would be told; `None` for a miss. Changes nothing."""
         question = self.table.questions[query]
-        found = self.backend.read(question.guards, [question.key, *question.stamps])
-        return self._served(found.values) if all(found.is_open) else None
+        leases = [outbox_keys().lease] if config().OUTBOX else []
+        found = self.backend.read(question.guards, [question.key, *question.stamps], leases)
+        return self._served(found.values) if all(found.is_open) and found.leased else None
 
     def entry(self, query: int) -> int | None:
         """What the list's entry says if all of its stamps stand, whatever the guard says."""
@@ -223,6 +236,11 @@ class Pair(Server):
         # It is promoted already, which nobody can tell before he asks it.
         self.direct[1 - self.primary].replicaof("NO", "ONE")
         self._cut = True
+
+    def age(self, seconds: float) -> None:
+        super().age(seconds)
+        if self._cut:  # time passes there too
+            self._age(self.direct[1 - self.primary], seconds)
 
     def fail_over(self, *, again: bool) -> None:
         if not self._cut:

@@ -26,10 +26,14 @@ from cachepatterns.backends.store import Store
 from cachepatterns.conf import config
 from cachepatterns.read import lookup
 from cachepatterns.read.flight import Flights
+from cachepatterns.write import dispatch
 from cachepatterns.write import fence as fences
-from tests.protocol.moves import Point
+from tests.protocol.moves import WRITERS, Point
+from tests.protocol.mutations import EVENTUAL
+from tests.protocol.replay import relays
 from tests.protocol.replay.actors import Actor, acting
 from tests.protocol.replay.places import LIFE, Server
+from tests.protocol.setting import Setting
 
 END = "end of the user's block"
 """Where a transaction may still be rolled back: no step of the model, but before its COMMIT."""
@@ -48,12 +52,25 @@ POINTS: Mapping[Point, str] = {
     Point.COMMIT: "BaseDatabaseWrapper._commit",
     Point.ROLLBACK: "an exception in the transaction; an UPDATE that the database refuses",
     Point.RELEASE: "Backend.release",
+    Point.EVENT: "INSERT into the outbox, through Django's cursor",
+    Point.CLOCK: "Backend.moment",
+    Point.LOOK: "SELECT of what is not delivered",
+    Point.TAKE: "SELECT … FOR UPDATE SKIP LOCKED",
+    Point.MARKS: "Backend.get_many of the marks",
+    Point.BUMP: "Backend.delete, by a relay",
+    Point.DELIVERED: "UPDATE of the events, and COMMIT",
+    Point.LEFT: "SELECT of what is left",
+    Point.REPLAYED: "Backend.get_many of the incarnation that was replayed for",
+    Point.REPLAY: "SELECT of all events, Backend.delete",
+    Point.NOTE: "Backend.store, by a relay",
+    Point.LEASE: "Backend.lease",
 }
-"""What the code does at each step of a reader or a writer."""
+"""What the code does at each step of a reader, a writer or a relay."""
 
 FAULTS: Mapping[Point, str] = {
     Point.CRASH: "the thread stands still for ever; pg_terminate_backend",
     Point.AWAY: "the port is closed to which the writer's FENCE goes",
+    Point.UNFENCED: 'the same, with `ON_REDIS_ERROR = "database"`',
     Point.UNKNOWN: "the client's socket is exchanged for a dead one while it commits",
     Point.REACHED: "what the client had sent arrives over the old socket",
     Point.NOT_REACHED: "the old socket is closed",
@@ -61,6 +78,8 @@ FAULTS: Mapping[Point, str] = {
     Point.EVICT_GUARD: "DEL",
     Point.EVICT_STAMP: "DEL",
     Point.EVICT_ENTRY: "DEL",
+    Point.EVICT_LEASE: "DEL",
+    Point.EVICT_MARK: "DEL",
     Point.FLUSH: "FLUSHDB",
     Point.FAILOVER: "a second Valkey: replication cut, promotion, CLIENT KILL",
 }
@@ -79,11 +98,24 @@ RANKS: Mapping[Any, float] = {
     Point.FENCE: 1,
     Point.AWAY: 1,
     Point.UNFENCED: 1,
-    END: 2,
-    Point.EARLY_RELEASE: 3,
-    Point.STATEMENT: 4,
-    Point.COMMIT: 4,
-    Point.RELEASE: 5,
+    Point.EVENT: 2,
+    Point.EARLY_MARK: 2,
+    END: 3,
+    Point.EARLY_RELEASE: 4,
+    Point.STATEMENT: 5,
+    Point.COMMIT: 5,
+    Point.RELEASE: 6,
+    Point.CLOCK: 0,
+    Point.LOOK: 1,
+    Point.TAKE: 2,
+    Point.MARKS: 3,
+    Point.BUMP: 4,
+    Point.DELIVERED: 5,
+    Point.LEFT: 6,
+    Point.REPLAYED: 7,
+    Point.REPLAY: 8,
+    Point.NOTE: 9,
+    Point.LEASE: 10,
 }
 """The order in which an actor passes its points."""
 
@@ -95,6 +127,7 @@ CALLS = {
     "store": Point.SET,
     "fence": Point.FENCE,
     "release": Point.RELEASE,
+    "delete": Point.RELEASE,  # of an eventual writer, without an outbox
 }
 """The calls of a backend that are steps."""
 
@@ -106,13 +139,24 @@ class HeldBackend:
         self._actor, self._server = actor, server
 
     def __getattr__(self, name: str) -> Any:
+        if relays.is_relay(self._actor):
+            return partial(self._relayed, name)
         return partial(self._held, name) if name in CALLS else getattr(self._server.backend, name)
+
+    def _relayed(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        point = relays.called(self._actor, name, args)
+        if point is not None:
+            self._actor.reach(point)
+        if point is Point.LEASE:
+            key, since, *rest = args
+            args = (key, relays.aged(self._actor, since), *rest)
+        return getattr(self._server.backend, name)(*args, **kwargs)
 
     def _held(self, name: str, *args: Any, **kwargs: Any) -> Any:
         actor, point = self._actor, CALLS[name]
         if actor.notes.get("settling"):  # once more, since the first did not arrive: one step
             return getattr(self._server.backend, name)(*args, **kwargs)
-        if point is Point.FENCE:
+        if point is Point.FENCE or name == "release":
             actor.notes["token"] = args[0]
         if point is Point.RELEASE and not {Point.COMMIT, Point.STATEMENT} & set(actor.passed):
             point = Point.EARLY_RELEASE
@@ -196,7 +240,8 @@ def hold_connection(actor: Actor) -> None:
     commit = connection._commit
 
     def held_commit() -> None:
-        actor.reach(Point.COMMIT)
+        if not relays.is_relay(actor):
+            actor.reach(Point.COMMIT)
         commit()
 
     connection._commit = held_commit
@@ -206,7 +251,11 @@ def _hold_statement(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
     actor = acting()
-    if actor is not None and '"app_category"' in sql:
+    if actor is not None and relays.TABLE in sql:
+        point = relays.asked(actor, sql) if relays.is_relay(actor) else Point.EVENT
+        if point is not None:
+            actor.reach(point)
+    elif actor is not None and '"app_category"' in sql:
         if sql.startswith("SELECT"):
             actor.reach(Point.QUERY)
         elif sql.startswith("UPDATE"):
@@ -222,22 +271,26 @@ class Background:
 
     def __init__(self) -> None:
         self._release_abandoned = fences._release_abandoned
+        self._abandoned: dict[str, Any] = {}
 
     def renew(self, actor: Actor) -> None:
         for fence in list(fences._open):
             if fence.token == actor.notes.get("token"):
                 fence.renew()
 
-    def has_abandoned(self) -> bool:
-        return not fences._abandoned.empty()
-
-    def release_abandoned(self) -> None:
-        if self.has_abandoned():
+    def release_abandoned(self, actor: Actor) -> None:
+        """What this writer's transaction had registered, if it had."""
+        while not fences._abandoned.empty():
+            token, guards = fences._abandoned.get()
+            self._abandoned[token] = guards
+        token = actor.notes.get("token")
+        if token in self._abandoned:
+            fences._abandoned.put((token, self._abandoned.pop(token)))
             self._release_abandoned(timeout=1.0)
 
 
 @contextmanager
-def held(server: Server, *, sharing: bool, **more: Any) -> Iterator[Background]:
+def held(server: Server, setting: Setting, *, sharing: bool) -> Iterator[Background]:
     """The points are in force; time stands still; the background thread does nothing itself."""
     nowhere = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
     wanted = {
@@ -245,8 +298,10 @@ def held(server: Server, *, sharing: bool, **more: Any) -> Iterator[Background]:
         "FENCE_SECONDS": LIFE,
         "BREAKER_SECONDS": 0,
         "ON_REDIS_ERROR": "refuse",
-        **more,
     }
+    if setting.protocol.outbox:
+        lease = LIFE / setting.protocol.life * setting.protocol.lease
+        wanted |= {"OUTBOX": True, "LEASE_SECONDS": lease, "ON_REDIS_ERROR": "database"}
     background = Background()
     with ExitStack() as stack:
         caches = {**settings.CACHES, "away": nowhere}
@@ -257,7 +312,16 @@ def held(server: Server, *, sharing: bool, **more: Any) -> Iterator[Background]:
         stack.enter_context(patch.object(fences, "_abandoned", SimpleQueue()))
         stack.enter_context(patch.object(fences, "_held", list))
         stack.enter_context(patch.object(fences, "_release_abandoned", _rest))
+        stack.enter_context(patch.object(dispatch, "is_strict", partial(_is_strict, setting)))
         yield background
+
+
+def _is_strict(setting: Setting, label: str) -> bool:
+    """One writer's policy may be eventual, and the other's not."""
+    actor = acting()
+    if actor is None or actor.name not in WRITERS:
+        return True
+    return setting.kinds[WRITERS.index(actor.name)] != EVENTUAL
 
 
 def _rest(timeout: float) -> None:

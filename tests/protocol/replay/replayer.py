@@ -14,13 +14,17 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 
 from cachepatterns.backends.store import current_store
+from cachepatterns.write.delivery import Delivery
 from tests.app.models import Category
 from tests.events import outcome_of
-from tests.protocol.moves import READERS, WRITERS, Move, Point
+from tests.protocol.moves import READERS, RELAYS, WRITERS, Move, Point
+from tests.protocol.mutations import EVENTUAL
+from tests.protocol.replay import relays
 from tests.protocol.replay.actors import Actor
 from tests.protocol.replay.likeness import of_server, of_state
 from tests.protocol.replay.places import LIFE, Pair, Server, Table
 from tests.protocol.replay.points import END, RANKS, Background, hold_connection
+from tests.protocol.replay.quietness import Versions
 from tests.protocol.replay.sessions import Severed, terminate
 from tests.protocol.setting import Setting
 from tests.protocol.state import NAMES, QUERIES, Entry, State, shown
@@ -45,11 +49,15 @@ class Replay:
         self.done: list[str] = []
         self.actors: dict[str, Actor] = {}
         self._everybody: list[Actor] = []
-        self._history: list[dict[int, int]] = []
+        self._versions = Versions(setting)
         self._left: dict[str, int] = {}
         self._since: dict[Actor, tuple[int, int]] = {}
         self._severed: dict[str, Severed] = {}
         self._crashed: set[str] = set()
+        self._who_moves = ""
+        eventual = zip(WRITERS, setting.kinds, strict=False)
+        self._quiet = {name for name, kind in eventual if kind == EVENTUAL}
+        """Writers of whom nobody need have heard when they commit."""
 
     def __str__(self) -> str:
         lines = [f"{number:3}. {move}" for number, move in enumerate(self.done, start=1)]
@@ -59,12 +67,14 @@ class Replay:
 
     def begin(self, *, warm: bool) -> None:
         self.table.reset()
+        relays.forget_events()
+        current_store().settle()  # what was sent comes before, and not after
         self.server.clear()
         if warm:
             current_store().declare_no_writers([self.server.keys.guard])
+            self._relay()
             for query in QUERIES:
                 self.table.ask(query)
-        self._history = [self.table.content()]
         self._look()
 
     def play(self, trace: Sequence[tuple[Move, State]], *, compare: bool = False) -> None:
@@ -89,6 +99,7 @@ class Replay:
         assert real == of_state(state), f"\n{self}\nmodel {of_state(state)}\nreal  {real}"
 
     def play_one(self, move: Move, more: bool = False) -> None:
+        self._who_moves = move.actor
         self._play(move, more)
         self._passed(str(move))
 
@@ -96,6 +107,7 @@ class Replay:
         """Everybody who still stands somewhere goes on to his end."""
         for actor in list(self.actors.values()):
             if not actor.finished and actor.name not in self._crashed:
+                self._who_moves = actor.name
                 actor.finish()
                 self._passed(f"{actor.name}: goes on to its end")
 
@@ -105,12 +117,19 @@ class Replay:
             for _ in range(self.setting.protocol.life):
                 self.server.age(self.tick)
             current_store().tend([self.server.keys.guard])
+        self._relay()
+        self._versions.know_all()
         self.done.append("time passes, everybody looks")
         self._look()
         for query in QUERIES:
             self.table.ask(query)
             if outcome_of(lambda query=query: self.table.ask(query)) not in ("hit", "negative"):
                 self._wrong(f"nobody will ever hit list {NAMES[query]} again")
+
+    def _relay(self) -> None:
+        """A round that nobody disturbs."""
+        if self.setting.protocol.outbox:
+            Delivery("default").round()
 
     def end(self) -> None:
         """Nobody is left standing, no session open."""
@@ -129,6 +148,8 @@ class Replay:
             self._befalls(move, more)
         elif move.actor in WRITERS:
             self._writes(move)
+        elif move.actor in RELAYS:
+            self._relays(move)
         else:
             self._reads(move)
 
@@ -136,10 +157,26 @@ class Replay:
         if move.point is Point.LOOKUP:
             # Whoever has not ended his last read never will.
             actor = self._begin(move.actor, self._reader(move.on))
-            self._since[actor] = (move.on, len(self._history) - 1)
+            self._since[actor] = (move.on, self._versions.oldest())
         else:
             actor = self.actors[move.actor]
         self._advance(actor, move.point)
+
+    def _relays(self, move: Move) -> None:
+        name, point = move.actor, move.point
+        if name not in self.actors or self.actors[name].finished or name in self._crashed:
+            self._crashed.discard(name)
+            self._begin(name, relays.one_round)
+        actor = self.actors[name]
+        if point is Point.CRASH:
+            self._crash(actor)
+            return
+        self._advance(actor, point)
+        last = Point.DELIVERED
+        if self.setting.protocol.delivery == "mark, bump":
+            last = Point.BUMP
+        if point in (last, Point.MARKS):
+            self._versions.know_delivered(relays.delivered())
 
     def _writes(self, move: Move) -> None:
         name, point = move.actor, move.point
@@ -156,11 +193,13 @@ class Replay:
         if name in self._crashed:
             return
         if point is Point.RELEASE and actor.finished:  # it was rolled back
-            self.background.release_abandoned()
+            self.background.release_abandoned(actor)
             return
         self._advance(actor, point)
         if point is Point.FENCE:
             self._left[name] = self.setting.protocol.life
+        if point is Point.RELEASE and actor.finished:
+            self._versions.know(name)
 
     def _befalls(self, move: Move, more: bool) -> None:
         keys = self.server.keys
@@ -172,6 +211,10 @@ class Replay:
             self.server.evict(keys.stamps[move.on])
         elif move.point is Point.EVICT_ENTRY:
             self.server.evict(keys.entries[move.on])
+        elif move.point is Point.EVICT_LEASE:
+            self.server.evict(relays.keys().lease)
+        elif move.point is Point.EVICT_MARK:
+            self.server.evict(relays.mark(self.actors[WRITERS[move.on]].notes["token"]))
         elif move.point is Point.FLUSH:
             self.server.clear()
         else:
@@ -199,6 +242,10 @@ class Replay:
 
     def _time_passes(self) -> None:
         self.server.age(self.tick)
+        self._versions.tick()
+        for actor in self.actors.values():
+            if relays.is_relay(actor) and Point.CLOCK in actor.passed:
+                actor.notes["aged"] = actor.notes.get("aged", 0.0) + self.tick
         for name, left in self._left.items():
             self._left[name] = max(0, left - 1)
             actor = self.actors[name]
@@ -210,7 +257,7 @@ class Replay:
         """Whether its transaction is, for all that the database knows."""
         if self._kind(actor.name) != "transaction" or actor.name in self._crashed:
             return False
-        return actor.name in self._severed or actor.at in (END, Point.COMMIT, Point.EARLY_RELEASE)
+        return actor.name in self._severed or actor.at in OPEN
 
     def _end_session(self, actor: Actor) -> None:
         terminate(actor.notes["pid"])
@@ -248,6 +295,8 @@ class Replay:
         actor.finish()
 
     def _redis_away(self, actor: Actor) -> None:
+        if self.setting.protocol.outbox:
+            self._quiet.add(actor.name)
         actor.notes["away"] = True
         actor.step()
         self._left[actor.name] = self.setting.protocol.life
@@ -257,7 +306,7 @@ class Replay:
             actor.step()
         self._severed[actor.name] = Severed(actor.notes["driver"], actor.notes["pid"])
         actor.finish()
-        self.background.release_abandoned()
+        self.background.release_abandoned(actor)
 
     def _reached(self, actor: Actor) -> None:
         severed = self._severed.pop(actor.name)
@@ -301,20 +350,20 @@ class Replay:
                     update()
                 actor.reach(END)
 
-        if self.setting.kinds[number] == "transaction":
-            return in_transaction
-        return lambda actor: update()
+        if self.setting.kinds[number] == "autocommit":
+            return lambda actor: update()
+        return in_transaction
 
     # -- what must be true -----------------------------------------------------------------
 
     def _look(self) -> None:
         """Strict and never, asked of what any reader would be told now."""
-        content = self.table.content()
-        if not self._history or content != self._history[-1]:
-            self._history.append(content)
+        content, by = self.table.content(), self._who_moves
+        self._versions.see(content, by=by, quietly=by in self._quiet)
+        allowed = self._versions.contents[self._versions.oldest() :]
         for query in QUERIES:
             told = self.server.told(query)
-            if told is not None and told != content[query]:
+            if told is not None and told not in {then[query] for then in allowed}:
                 self._wrong(
                     f"any reader that looks up list {NAMES[query]} now is told {shown(told)}, "
                     f"the database has {shown(content[query])}"
@@ -326,7 +375,7 @@ class Replay:
         for actor in [actor for actor in self._since if actor.finished]:
             assert not actor.failed, f"{actor.name} failed: {actor.failed}"
             query, since = self._since.pop(actor)
-            if actor.result not in {then[query] for then in self._history[since:]}:
+            if actor.result not in {then[query] for then in self._versions.contents[since:]}:
                 told = shown(actor.result)
                 self._wrong(f"{actor.name} was told {told}: older than its read")
 
@@ -346,6 +395,8 @@ FATES: Mapping[Point, Callable[[Replay, Actor], None]] = {
     Point.NOT_REACHED: Replay._not_reached,
     Point.OWN_READ: Replay._own_read,
 }
+OPEN = {Point.EVENT, END, Point.COMMIT, Point.EARLY_RELEASE}
+"""Where a transaction stands that the database may end."""
 LATER = {Point.REACHED, Point.NOT_REACHED}
 """What happens to the session of a writer that has seen its connection die."""
 

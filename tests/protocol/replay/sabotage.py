@@ -1,14 +1,12 @@
 """The mutations of the model, made to the real code: that a replay can see a fault at all.
 
-Each is as small as the mutation that it stands for: a line of a script, a function in the place
-of another. What is to be replaced must be there, so that none of them silently does nothing.
+Each is as small as the mutation that it stands for.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -19,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import override_settings
 
 from cachepatterns import transactions
-from cachepatterns.backends import incarnation, scripts
+from cachepatterns.backends import incarnation
 from cachepatterns.backends.base import Reading
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import Store, current_store
@@ -30,36 +28,8 @@ from cachepatterns.write import dispatch, telling
 from cachepatterns.write.fence import Fence
 from tests.protocol.moves import Point
 from tests.protocol.replay.actors import acting
-
-Sabotage = Callable[[], AbstractContextManager[Any]]
-SCRIPTS = {
-    "mint": scripts.MINT,
-    "fence": scripts.FENCE,
-    "release": scripts.RELEASE,
-    "tend": scripts.TEND,
-}
-
-
-@contextmanager
-def script(name: str, old: str, new: str) -> Iterator[None]:
-    """One place of one script is another; `guard` stands before all of them."""
-    with ExitStack() as stack:
-        for each, found in SCRIPTS.items():
-            if name in ("guard", each):
-                assert found.text.count(old) == 1, f"{name}.lua has changed: {old!r}"
-                text = found.text.replace(old, new)
-                digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-                stack.enter_context(patch.object(found, "text", text))
-                stack.enter_context(patch.object(found, "digest", digest))
-        yield
-
-
-def in_script(name: str, old: str, new: str) -> Sabotage:
-    return lambda: script(name, old, new)
-
-
-def replaced(target: Any, attribute: str, new: Any) -> Sabotage:
-    return lambda: patch.object(target, attribute, new)
+from tests.protocol.replay.outbox_sabotage import OUTBOX_SABOTAGES
+from tests.protocol.replay.tampering import Sabotage, in_script, replaced, script
 
 
 @contextmanager
@@ -340,6 +310,7 @@ SABOTAGES: Mapping[str, tuple[str, Sabotage]] = {
     ),
     "the database does not end transactions": ("nothing: the promise is broken", nullcontext),
     "an autocommit statement may be late": ("nothing: the promise is broken", nullcontext),
+    **OUTBOX_SABOTAGES,
 }
-"""By the mutation's name: in words, and how it is made. Of the last two nothing is changed in
-the code: what they lack is a promise of the surroundings, which the replay then breaks too."""
+"""By the mutation's name: in words, and how it is made. Where nothing is changed in the code, what
+they lack is a promise of the surroundings, which the replay then breaks too, or a setting."""

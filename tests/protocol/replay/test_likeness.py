@@ -9,16 +9,17 @@ import pytest
 
 from tests.protocol import model
 from tests.protocol.moves import Point
-from tests.protocol.mutations import AUTOCOMMIT, TRANSACTION
+from tests.protocol.mutations import AUTOCOMMIT, EVENTUAL, TRANSACTION
 from tests.protocol.replay.places import Pair, Server, Table
 from tests.protocol.replay.points import CALLS, FAULTS, POINTS, held
 from tests.protocol.replay.replayer import Replay
 from tests.protocol.replay.sabotage import SABOTAGES
 from tests.protocol.search import Way, random_way, ways_to_each_point
 from tests.protocol.setting import FAULTS as ALL_FAULTS
-from tests.protocol.setting import Setting
+from tests.protocol.setting import Protocol, Setting
 
-T, A = TRANSACTION, AUTOCOMMIT
+T, A, E = TRANSACTION, AUTOCOMMIT, EVENTUAL
+OUTBOX = Protocol(outbox=True, away_at_fence="write")
 WAYS = 500 if os.environ.get("CACHEPATTERNS_PROTOCOL") == "deep" else 8
 """Random ways for each pair of writers."""
 
@@ -31,9 +32,14 @@ BOTH = Setting(kinds=(A, A))
 def ways() -> dict[Point, tuple[Setting, Way]]:
     """For each step of the sound protocol, a shortest way that ends with it."""
     found: dict[Point, tuple[Setting, Way]] = {}
-    for kind in (T, A):
-        setting = Setting(kinds=(kind, kind), faults=ALL_FAULTS)
-        for point, way in ways_to_each_point(setting).items():
+    for setting in (
+        *(Setting(kinds=(kind, kind), faults=ALL_FAULTS) for kind in (T, A)),
+        Setting(OUTBOX, (T,), frozenset({"away", "evict"})),
+        Setting(OUTBOX, (E,), lookups=False, readers=1, relays=2),
+        Setting(OUTBOX, (E,), frozenset({"evict"}), lookups=False, readers=1),
+    ):
+        limit = 20_000 if setting.relays == 2 else 5_000
+        for point, way in ways_to_each_point(setting, limit).items():
             found.setdefault(point, (setting, way))
     return found
 
@@ -56,10 +62,10 @@ def test_a_step_that_does_something_else_is_seen(table: Table, server: Server) -
 
 def play(table: Table, server: Server, setting: Setting, way: Way) -> Replay:
     sharing = any(move.point is Point.SHARE for move, _ in way)
-    with held(server, sharing=sharing) as background:
+    with held(server, setting, sharing=sharing) as background:
         played = Replay(table, server, background, setting)
         try:
-            played.begin(warm=way[0][1].redis == model.WARM)
+            played.begin(warm=model.is_warm(way[0][1]))
             played.play(way, compare=True)
             played.go_on()
             played.settle()
@@ -90,6 +96,15 @@ def test_the_code_goes_random_ways_of_the_model(
 ) -> None:
     setting = Setting(kinds=kinds, faults=ALL_FAULTS - {"failover"})
     play(table, server, setting, random_way(setting, seed, 25))
+
+
+@pytest.mark.parametrize("seed", range(WAYS))
+@pytest.mark.parametrize("kinds", [(T,), (E,), (T, E)], ids="-".join)
+def test_the_code_goes_random_ways_with_an_outbox(
+    kinds: tuple[str, ...], seed: int, table: Table, server: Server
+) -> None:
+    setting = Setting(OUTBOX, kinds, ALL_FAULTS - {"failover"}, relays=2)
+    play(table, server, setting, random_way(setting, seed, 40))
 
 
 @pytest.mark.parametrize("seed", range(WAYS // 4))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tests.protocol.replay.points import held
 from tests.protocol.replay.replayer import Replay
 from tests.protocol.replay.sabotage import SABOTAGES
 from tests.protocol.search import counter_example, found_for
-from tests.protocol.setting import Protocol, Setting
+from tests.protocol.setting import Setting
 from tests.protocol.state import State
 
 PAGE = Path(__file__).parents[3] / "docs" / "protocol-model.md"
@@ -41,10 +40,10 @@ def replay(
     sabotage: AbstractContextManager[Any],
 ) -> Replay:
     sharing = any(move.point is Point.SHARE for move, _ in trace)
-    with held(server, sharing=sharing) as background, sabotage:
+    with held(server, setting, sharing=sharing) as background, sabotage:
         played = Replay(table, server, background, setting)
         try:
-            played.begin(warm=trace[0][1].redis == model.WARM)
+            played.begin(warm=model.is_warm(trace[0][1]))
             played.play(trace)
             played.go_on()
             played.settle()
@@ -58,8 +57,7 @@ def test_the_real_code_stands_the_counter_example(
     mutation: Mutation, table: Table, place: Server
 ) -> None:
     trace = counter_example(mutation)
-    sound = replace(mutation.setting, protocol=Protocol(life=mutation.setting.protocol.life))
-    played = replay(table, place, trace, sound, nullcontext())
+    played = replay(table, place, trace, mutation.sound, nullcontext())
     assert not played.violation, f"\n{played}"
 
 
