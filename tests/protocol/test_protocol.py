@@ -82,7 +82,9 @@ DEEP_SETTINGS |= {
     }.items()
 }
 DEEP_SETTINGS |= {
-    f"outbox, {kind}, {name}": Setting(protocol, (kind,), LOSING, lookups=False, readers=1)
+    f"outbox, {kind}, {name}": Setting(
+        protocol, (kind,), LOSING - {"evict"}, lookups=False, readers=1
+    )
     for kind in (T, E)
     for name, protocol in {
         "the replay alone after a failover": replace(OUTBOX, quarantine_bumps_model=False),
