@@ -108,13 +108,14 @@ def is_idle(driver: Any) -> bool | None:
     if hasattr(driver, "in_transaction"):  # sqlite3
         return not driver.in_transaction
     pgconn = getattr(driver, "pgconn", None)  # psycopg
-    if pgconn is None or driver.closed or driver.broken:
+    if pgconn is None:
         return None
-    status = int(pgconn.transaction_status)
-    return {_IDLE: True, _IN_TRANSACTION: False, _IN_ERROR: False}.get(status)
+    # Of a connection that is closed or broken libpq says that it is not known.
+    return _IS_IDLE.get(int(pgconn.transaction_status))
 
 
 _IDLE, _IN_TRANSACTION, _IN_ERROR, _UNKNOWN = 0, 2, 3, 4  # libpq's PGTransactionStatusType
+_IS_IDLE = {_IDLE: True, _IN_TRANSACTION: False, _IN_ERROR: False}
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:

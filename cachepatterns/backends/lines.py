@@ -219,7 +219,8 @@ def _ready(connection: Any, doubted_at: float) -> str:
         known = connection._cachepatterns = Incarnation(connection)
     # Connected before it is asked who is there: else the command itself might be what connects
     # it, to a server that has been restarted or promoted since, and name the former one.
-    connection.connect()
+    if connection.__dict__.get("_sock") is None:  # asking costs less than connecting again
+        connection.connect()
     connection.check_health()
     return known.current(connection, doubted_at)
 

@@ -48,7 +48,7 @@ def row_tags(
                     tags.add(head + tag.canonical(kind, old))
                 if after is not None:
                     new = after[attname]
-                    if before is None or new is not old:
+                    if before is None or new != old or type(new) is not type(old):
                         tags.add(head + tag.canonical(kind, new))
             if len(tags) > MAX_TAGS:
                 return model_tags(label, database)

@@ -42,6 +42,14 @@ _NOT_THE_USERS = (
 """Modules in which no call site is looked for; async writes run in a thread of asgiref's."""
 
 
+_WRITE_NAMES = frozenset(function for _, function in WRITERS)
+
+
+@lru_cache(maxsize=1024)
+def _is_not_the_users(module: str) -> bool:
+    return module.startswith(_NOT_THE_USERS)
+
+
 def coarse_event(
     connection: BaseDatabaseWrapper, statement: Statement | None
 ) -> InvalidationEvent | None:
@@ -128,9 +136,10 @@ def origin() -> tuple[str, str]:
     source = ""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        source = WRITERS.get((name, frame.f_code.co_name), source)
-        if not name.startswith(_NOT_THE_USERS):
+        name, function = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+        if function in _WRITE_NAMES:
+            source = WRITERS.get((name, function), source)
+        if not _is_not_the_users(name):
             return source or "raw SQL", f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return source or "raw SQL", ""

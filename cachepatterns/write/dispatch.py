@@ -87,7 +87,8 @@ def statement_fence(
         # error must not keep the model's readers away.
         fence.abandon(is_over=False)
         raise
-    fence.release(())
+    if not fence.is_released:  # with a bump
+        fence.release(())
 
 
 def record(
@@ -99,7 +100,7 @@ def record(
     Raises `WriteRefused` where the registration fails and that is the policy.
     """
     records = outbox.is_on(connection)
-    if not in_transaction(connection):
+    if not in_transaction(connection):  # asked anew: one may have been begun by hand meanwhile
         if records:
             fence = _record_committed(connection, event, fence)
         deliver([event], fence)

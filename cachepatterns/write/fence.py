@@ -101,6 +101,10 @@ class Fence:
                 log.log("cachepatterns can not invalidate: %s", error)
                 return False
 
+    @property
+    def is_released(self) -> bool:
+        return self._released
+
     def renew(self) -> None:
         """Register again: never after the release."""
         with self._lock:
