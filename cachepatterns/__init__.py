@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cachepatterns.announcing import announces
+    from cachepatterns.converting import cached
     from cachepatterns.core.change import Change
     from cachepatterns.core.tag import ANY, tag
     from cachepatterns.explicit import invalidate
     from cachepatterns.managers import CachedManager
     from cachepatterns.policy import ModelPolicy
-    from cachepatterns.queryset import CachedQuerySet, cached
+    from cachepatterns.queryset import CachedQuerySet
     from cachepatterns.read.options import uncached
     from cachepatterns.registry import register
 
@@ -29,7 +30,7 @@ _HOMES = {
     "Change": "core.change",
     "ModelPolicy": "policy",
     "announces": "announcing",
-    "cached": "queryset",
+    "cached": "converting",
     "invalidate": "explicit",
     "register": "registry",
     "tag": "core.tag",

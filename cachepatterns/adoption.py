@@ -19,8 +19,9 @@ from django.db.models.fields.related_descriptors import ReverseManyToOneDescript
 from django.db.models.manager import BaseManager
 from django.db.models.options import Options, make_immutable_fields_list
 
+from cachepatterns.converting import cached_class, read_through
 from cachepatterns.observe import BurstLog
-from cachepatterns.queryset import CachedQuerySetMixin, cached_class, read_through
+from cachepatterns.queryset import CachedQuerySetMixin
 from cachepatterns.registry import site
 
 ModelType = type[models.Model]

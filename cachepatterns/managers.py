@@ -7,7 +7,9 @@ from typing import Any
 from django.db import models
 from django.db.models.manager import BaseManager
 
-from cachepatterns.queryset import CachedQuerySet, cached_class
+from cachepatterns.converting import cached_class
+from cachepatterns.queryset import CachedQuerySet
+from cachepatterns.read.rows import found_row
 
 
 class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: ignore[misc]
@@ -16,6 +18,16 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
     Make it the base manager too (``Meta.base_manager_name = "objects"``), so that
     foreign key access is cached.
     """
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """As Django's; by a unique field alone from the row cache, without making a queryset."""
+        cls: Any = type(self)
+        stock = getattr(cls._queryset_class, "_is_stock", False)
+        if stock and cls.get_queryset is BaseManager.get_queryset:
+            found = found_row(self.model, self.db, args, kwargs)
+            if found is not None:
+                return found
+        return super().get(*args, **kwargs)
 
     @classmethod
     def from_queryset(cls, queryset_class: type, class_name: str | None = None) -> Any:

@@ -8,43 +8,43 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from django.db import connections, models
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.query import ModelIterable
-from django.db.models.sql import Query
 
 from cachepatterns.core import outcome
 from cachepatterns.core.tag import standing_tags
+from cachepatterns.noting import NotingMixin, is_django_s
 from cachepatterns.observe import ReadEvent, emit
-from cachepatterns.query import CachedQuery, as_cached
+from cachepatterns.query import CachedQuery
 from cachepatterns.read import direct
 from cachepatterns.read.deciding import REASON as DECIDES
+from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.instances import is_stock_fetch_mode
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
 from cachepatterns.read.raw import RAW_PATTERN as RAW
 from cachepatterns.read.raw import CachedRawQuery, declared_tags
-from cachepatterns.read.rows import get_row, get_rows, why_no_rows
+from cachepatterns.read.rowplans import why_no_rows
+from cachepatterns.read.rows import found_row, get_rows
 from cachepatterns.registry import tiers
 
 M = TypeVar("M", bound=models.Model)
-_UNSUITED = (models.Model, Q)
+_ROW_BY_ROW = ("get", "in_bulk", "filter", "_filter_or_exclude", "_chain", "_clone", "_fetch_all")
+"""The methods whose work the row cache does: a class with its own is asked, not passed by."""
 
 
-class CachedQuerySetMixin:
+class CachedQuerySetMixin(NotingMixin):
     """Adds the cache to any QuerySet class; put it first among the bases."""
 
     model: type[models.Model]
     query: Any
-    _query: Any
     _result_cache: Any
-    _is_stock: bool = True
-    """Whether rows may be had without asking the QuerySet class that ours is derived from."""
+    _is_stock: bool
+    """Whether the class gets, filters and clones as Django's: then rows come past all that."""
     _for_write: bool
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        query = self._query
-        if type(query) is Query and not any(a is query for a in (*args, *kwargs.values())):
-            query.__class__ = CachedQuery  # the one it has made for itself a moment ago
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._is_stock = is_django_s(cls.__mro__, _ROW_BY_ROW)
 
     # -- options ------------------------------------------------------------------------
 
@@ -81,21 +81,10 @@ class CachedQuerySetMixin:
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """As Django's; by a unique field alone on an unfiltered queryset, from the row cache."""
-        asked = _one_condition(args, kwargs)
-        if asked is not None and self._is_pristine():
-            name, value = asked
-            plan, _reason = why_no_rows(self.model, name, self.db)  # type: ignore[attr-defined]
-            if plan is not None:
-                try:
-                    row = get_row(plan, self.model, value)
-                except (ValueError, TypeError, OverflowError):
-                    pass  # No value of this field: Django raises what it always raises.
-                else:
-                    if row is None:
-                        raise self.model.DoesNotExist(  # type: ignore[attr-defined]
-                            f"{self.model._meta.object_name} matching query does not exist."
-                        )
-                    return row
+        if self._is_pristine():
+            found = found_row(self.model, self.db, args, kwargs)  # type: ignore[attr-defined]
+            if found is not None:
+                return found
         return super().get(*args, **kwargs)  # type: ignore[misc]
 
     def in_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> Any:
@@ -111,38 +100,24 @@ class CachedQuerySetMixin:
                     return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
                 try:
                     return get_rows(plan, self.model, values)
-                except (ValueError, TypeError, OverflowError):
+                except NO_VALUE:
                     return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
             id_list = list(id_list)
         return super().in_bulk(id_list, field_name=field_name)  # type: ignore[misc]
 
     def _is_pristine(self) -> bool:
         """Whether this is ``Manager.all()`` and nothing more: every row, every column."""
-        query = self.query
+        recipe = self.recipe
         return (
             self._is_stock
-            and type(query) is CachedQuery
-            and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
-            and query.cache_options == DEFAULT
             and not self._for_write
-            and not query.where.children
-            and not query.is_sliced
-            and not query.combinator
-            and not query.distinct
-            and not query.annotations
-            and not query.select_related
-            and not query.select_for_update
-            and not query.extra
-            and not query.extra_tables
-            and not query.select
-            and not query.deferred_loading[0]
-            and query.deferred_loading[1]
-            and query.group_by is None
+            and self._result_cache is None
+            and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
             and not self._prefetch_related_lookups  # type: ignore[attr-defined]
             and not self._known_related_objects  # type: ignore[attr-defined]
             and not self._sticky_filter  # type: ignore[attr-defined]
-            and self._result_cache is None
             and is_stock_fetch_mode(self)
+            and (_is_unchanged(self.query) if recipe is None else recipe.step.is_begin)
         )
 
     # -- reads that decide a write ------------------------------------------------------------
@@ -206,27 +181,6 @@ class CachedQuerySetMixin:
         return found
 
 
-def _one_condition(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, Any] | None:
-    """The name and the value in ``get(name=value)``, or in the `Q` of a foreign key's access."""
-    if kwargs:
-        if args or len(kwargs) != 1:
-            return None
-        ((name, value),) = kwargs.items()
-    else:
-        if len(args) != 1 or type(args[0]) is not Q:
-            return None
-        condition = args[0]
-        if condition.negated or len(condition.children) != 1:
-            return None
-        child = condition.children[0]
-        if not isinstance(child, tuple):
-            return None
-        name, value = child
-    if value is None or isinstance(value, _UNSUITED) or hasattr(value, "resolve_expression"):
-        return None
-    return name, value
-
-
 @lru_cache(maxsize=1024)
 def _is_djangos(cls: Any, name: str) -> bool:
     """Whether the class that ours was put before leaves this method to Django."""
@@ -234,85 +188,26 @@ def _is_djangos(cls: Any, name: str) -> bool:
     return next(c for c in after if name in vars(c)) is QuerySet
 
 
+def _is_unchanged(query: Any) -> bool:
+    """Whether nothing was asked of `query` yet."""
+    return (
+        type(query) is CachedQuery
+        and query.cache_options == DEFAULT
+        and not query.where.children
+        and not query.is_sliced
+        and not query.combinator
+        and not query.distinct
+        and not query.annotations
+        and not query.select_related
+        and not query.select_for_update
+        and not query.extra
+        and not query.extra_tables
+        and not query.select
+        and not query.deferred_loading[0]
+        and query.deferred_loading[1]
+        and query.group_by is None
+    )
+
+
 class CachedQuerySet(CachedQuerySetMixin, QuerySet[M]):  # type: ignore[misc]
     """A QuerySet that reads through the cache."""
-
-
-def cached(
-    queryset: QuerySet[M],
-    *,
-    tier: str | None = None,
-    ttl: float | None = None,
-    tags: Iterable[str] = (),
-) -> QuerySet[M]:
-    """`queryset`, of whatever class and manager, reading through the cache.
-
-    The model must be registered (``CACHEPATTERNS["MODELS"]`` for other people's models);
-    otherwise the queryset goes on reading the database, counted as ``not registered``.
-    Raises `TypeError` for what is no plain queryset, `ValueError` for an unknown tier.
-    """
-    if not isinstance(queryset, QuerySet):
-        raise TypeError(f"cached() takes a queryset, not {type(queryset).__name__}.")
-    if not isinstance(queryset, CachedQuerySetMixin):
-        queryset = _converted(queryset)
-    # By its class: the queryset's own may have a `cached()` of another meaning.
-    found: QuerySet[M] = CachedQuerySetMixin.cached(
-        queryset,  # type: ignore[arg-type]
-        tier=tier,
-        ttl=ttl,
-        tags=tags,
-    )
-    return found
-
-
-def read_through(queryset: Any) -> Any:
-    """`queryset` as a caching one; itself where its query is of a kind that can not be cached."""
-    if isinstance(queryset, CachedQuerySetMixin) or type(queryset.query) is not Query:
-        return queryset
-    return _converted(queryset)
-
-
-def _converted(queryset: Any) -> Any:
-    clone = queryset._chain()
-    clone.query = as_cached(clone.query)
-    clone.__class__ = cached_class(type(clone))
-    return clone
-
-
-_classes: dict[type, type] = {}
-
-_OWN_WORDS = ("cached", "uncached")
-"""What we add to a QuerySet class, unless it has something of that name already."""
-_ROW_BY_ROW = ("get", "in_bulk", "filter", "_filter_or_exclude", "_chain", "_clone", "_fetch_all")
-"""The methods whose work the row cache does: a class with its own is asked, not passed by."""
-
-
-def cached_class(base: type) -> type:
-    """The caching subclass of a QuerySet class, made once and called as that is."""
-    if issubclass(base, CachedQuerySetMixin):
-        return base
-    if base not in _classes:
-        members = {name: getattr(base, name) for name in _OWN_WORDS if hasattr(base, name)}
-        members |= {
-            "__module__": base.__module__,
-            "__qualname__": base.__qualname__,
-            "__reduce__": _reduce,
-            "_cached_from": base,
-            "_is_stock": all(getattr(base, n) is getattr(QuerySet, n) for n in _ROW_BY_ROW),
-        }
-        metaclass: Any = type(base)
-        _classes[base] = metaclass(base.__name__, (CachedQuerySetMixin, base), members)
-    return _classes[base]
-
-
-def _reduce(queryset: Any) -> Any:
-    """Pickled by the class that can be imported."""
-    return _unpickled, (queryset._cached_from,), queryset.__getstate__()
-
-
-def _unpickled(base: type) -> Any:
-    cls: Any = cached_class(base)
-    return cls.__new__(cls)
-
-
-__all__ = ["CachedQuerySet", "CachedQuerySetMixin", "cached", "cached_class", "read_through"]

@@ -28,7 +28,7 @@ from cachepatterns.exceptions import CachePatternsError, CorruptEntry
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.asking import signed_question
 from cachepatterns.read.dependencies import tag_field
-from cachepatterns.read.rows import RowPlan
+from cachepatterns.read.rowplans import RowPlan
 from cachepatterns.registry import site
 from cachepatterns.transactions import source_id
 
@@ -194,7 +194,7 @@ def _row_case(key: str, policy: ResolvedPolicy, alias: str, told: str) -> _Case 
     return _Case(
         key=key,
         policy=policy,
-        stamps=(plan.model_stamp, plan.keys(spelled)[1]),
+        stamps=plan.question(spelled).stamps,
         guards=plan.guards,
         sql="",
         ordered=True,

@@ -17,11 +17,12 @@ from django.db.models import QuerySet
 from django.db.models.query import ModelIterable
 
 from cachepatterns import observe
+from cachepatterns.converting import cached
 from cachepatterns.core import outcome
 from cachepatterns.observe import Event, ReadEvent
 from cachepatterns.policy import ModelPolicy, ResolvedPolicy
-from cachepatterns.queryset import cached
-from cachepatterns.read.rows import get_rows, why_no_rows
+from cachepatterns.read.rowplans import why_no_rows
+from cachepatterns.read.rows import get_rows
 
 
 @dataclass(kw_only=True)

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from cachepatterns.exceptions import BackendError
 
 MARK_SECONDS = 60.0
@@ -29,8 +31,7 @@ class KeyInfo:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What one round trip found. ``is_open`` tells of each guard whether entries under it may
     be served; ``values`` are those under the keys asked for; ``leased`` tells whether all
     leases asked for stand."""

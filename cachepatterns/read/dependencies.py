@@ -7,6 +7,7 @@ writes that touch no such row, before or after, cannot change the result.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,10 @@ from cachepatterns.registry import Registry, table_name, tiers
 
 MAX_VALUES = 32
 """An ``IN`` list with more values than this depends on any row: more tags than it spares."""
+
+
+NO_VALUE = (ValueError, TypeError, OverflowError)
+"""What spelling something raises that is no value of the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,29 +165,46 @@ def narrow(
     query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper, database: str
 ) -> Narrowed | None:
     """What the best condition that every row of the result must match narrows it to."""
+    for narrowing, lookup in narrowing_lookups(query, policy, connection):
+        with contextlib.suppress(*NO_VALUE):
+            field = tag_field(narrowing, policy)
+            return Narrowed(
+                field,
+                tuple(
+                    tag.field_tag(policy.label, database, field, spelled)
+                    for spelled in spellings(narrowing, values_of(lookup), connection)
+                ),
+            )
+    return None
+
+
+def narrowing_lookups(
+    query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper
+) -> list[tuple[Narrowing, Any]]:
+    """The conditions that narrow `query`, the best first."""
     if query.combinator or not isinstance(query.where, WhereNode):
-        return None
+        return []
     # Not `base_table`: asked of a query without conditions, it would keep for good that there
     # is none, and the query could not be compiled any more.
     base_alias = next(iter(query.alias_map), None)
-    conditions = {c.attname: values for c, values in _exact(query.where, policy, base_alias)}
-    for narrowing in policy.narrowing:
-        rhs = conditions.get(narrowing.attname)
-        if rhs is None or not finds_equals_only(narrowing, connection):
-            continue
-        try:
-            values = [
-                tag.canonical(narrowing.kind, as_stored(narrowing, value, connection))
-                for value in rhs
-            ]
-        except (ValueError, TypeError, OverflowError):
-            continue
-        field = tag_field(narrowing, policy)
-        spelled = sorted(set(values))
-        return Narrowed(
-            field, tuple(tag.field_tag(policy.label, database, field, v) for v in spelled)
-        )
-    return None
+    found = {n.attname: lookup for n, lookup in _exact(query.where, policy, base_alias)}
+    return [
+        (narrowing, found[narrowing.attname])
+        for narrowing in policy.narrowing
+        if narrowing.attname in found and finds_equals_only(narrowing, connection)
+    ]
+
+
+def spellings(
+    narrowing: Narrowing, values: Iterable[Any], connection: BaseDatabaseWrapper
+) -> list[str]:
+    """How a lookup's values are spelled in tags, each once.
+
+    Raises one of `NO_VALUE` for what is no value of the field.
+    """
+    kind = narrowing.kind
+    spelled = {tag.canonical(kind, as_stored(narrowing, v, connection)) for v in values}
+    return sorted(spelled)
 
 
 def finds_equals_only(narrowing: Narrowing, connection: BaseDatabaseWrapper) -> bool:
@@ -211,7 +233,7 @@ def as_stored(narrowing: Narrowing, value: Any, connection: BaseDatabaseWrapper)
 
 def _exact(
     node: WhereNode, policy: ResolvedPolicy, base_alias: str | None
-) -> Iterable[tuple[Narrowing, list[Any]]]:
+) -> Iterable[tuple[Narrowing, Any]]:
     """The ``field = value`` and ``field IN (values)`` conditions ANDed at the top."""
     if node.negated or node.connector != AND:
         return
@@ -220,7 +242,7 @@ def _exact(
             yield from _exact(child, policy, base_alias)
             continue
         lhs: Any = getattr(child, "lhs", None)
-        pairs = type(lhs) is ColPairs and len(lhs.targets) == 1
+        pairs = _is_pairs(lhs)
         if not pairs and type(lhs) is not Col:
             continue
         target = lhs.targets[0] if pairs else lhs.target
@@ -232,9 +254,20 @@ def _exact(
             continue
         if isinstance(lookup, Exact) and lookup.rhs_is_direct_value():
             if not isinstance(lookup.rhs, (list, tuple)):
-                yield narrowing, [lookup.rhs]
+                yield narrowing, lookup
         elif isinstance(lookup, In) and lookup.rhs_is_direct_value():
-            # Prefetches of some Django versions ask for tuples of one column.
-            values = [value[0] for value in lookup.rhs] if pairs else list(lookup.rhs)
+            values = values_of(lookup)
             if 0 < len(values) <= MAX_VALUES and None not in values:
-                yield narrowing, values
+                yield narrowing, lookup
+
+
+def values_of(lookup: Any) -> list[Any]:
+    """The values with which an exact lookup compares its column."""
+    if isinstance(lookup, Exact):
+        return [lookup.rhs]
+    # Prefetches of some Django versions ask for tuples of one column.
+    return [value[0] for value in lookup.rhs] if _is_pairs(lookup.lhs) else list(lookup.rhs)
+
+
+def _is_pairs(lhs: Any) -> bool:
+    return type(lhs) is ColPairs and len(lhs.targets) == 1

@@ -7,7 +7,7 @@ plan, nothing to be cached here and now. The long way asks everything again, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -24,6 +24,7 @@ from django.db.models.sql.constants import MULTI
 from cachepatterns.conf import config
 from cachepatterns.core.codec import Row
 from cachepatterns.read.deciding import decides_a_write
+from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.instances import is_stock_fetch_mode, link_known
 from cachepatterns.read.lookup import read
@@ -108,22 +109,30 @@ def _ask(
 ) -> tuple[list[Row], QueryPlan] | None:
     if not config().SHORTCUTS or queryset._for_write:
         return None
-    query = queryset.query
-    policy = site.policy_for(query.model)
+    recipe = queryset.recipe
+    policy = site.policy_for(queryset.model if recipe is not None else queryset.query.model)
     if policy is None:
         return None
     using = queryset.db
     connection = connections[using]
-    if why_not_here(connection, using, policy) or why_not_this(query, query.cache_options):
+    if why_not_here(connection, using, policy):
         return None
-    shaped = shape_of(query)
-    if shaped is None:
-        return None
-    plan = plans_of(connection).find(query, shaped, operation, using, connection)
+    plans = plans_of(connection)
+    if recipe is not None:
+        plan = plans.of_recipe(recipe, operation, using, lambda: queryset.query)
+        values = recipe.shaped()
+    else:
+        query = queryset.query
+        shaped = None if why_not_this(query, query.cache_options) else shape_of(query)
+        if shaped is None:
+            return None
+        plan, values = plans.of_shape(query, shaped, operation, using), shaped[1]
     if plan is None or (plan.is_eventual and decides_a_write()):
         return None
-    values = (*shaped[1], more) if more else shaped[1]
-    question = plan.question(query, values, connection)
+    try:
+        question = plan.question((*values, more) if more else values)
+    except NO_VALUE:
+        return None
     return read(question, lambda: load(using), asker), plan
 
 
@@ -131,30 +140,35 @@ def _plain_set(queryset: Any, using: str) -> QuerySet[Any]:
     return QuerySet(model=queryset.model, query=plain(queryset.query), using=using)
 
 
-def _own_fields(model: Any) -> list[Any]:
-    return list(model._meta.concrete_model._meta.local_concrete_fields)
+@lru_cache(maxsize=1024)
+def _own_columns(model: Any) -> dict[str, Any]:
+    return {field.name: field for field in model._meta.concrete_model._meta.local_concrete_fields}
 
 
 def _spelled(
     model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, tuple[str, str]] | None:
     """The aggregates by their aliases, each as its class and its column."""
-    columns = {field.name: field for field in _own_fields(model)}
-    spelled = {}
-    try:
-        named = [*kwargs.items(), *((arg.default_alias, arg) for arg in args)]
-    except (AttributeError, TypeError):
-        return None  # Django says what is wrong with it
-    nothing: Any = ((), {})
-    for alias, found in named:
-        given, options = getattr(found, "_constructor_args", nothing)
-        plain_one = type(found) in _AGGREGATES and not options and len(given) == 1
-        if alias in spelled or not plain_one or given[0] not in columns:
+    columns = _own_columns(model)
+    spelled: dict[str, tuple[str, str]] = {}
+    # As Django orders them: those named by the caller first.
+    for alias, found in (*kwargs.items(), *((None, arg) for arg in args)):
+        kind = type(found)
+        if kind not in _AGGREGATES:
             return None
-        if type(found) is Sum and isinstance(columns[given[0]], IntegerField):
+        given, options = getattr(found, "_constructor_args", _NOTHING)
+        if options or len(given) != 1 or type(given[0]) is not str or given[0] not in columns:
+            return None
+        if kind is Sum and isinstance(columns[given[0]], IntegerField):
             return None  # may outgrow 64 bits: the long way keeps what the driver gave
-        spelled[alias] = type(found).__name__, given[0]
+        alias = alias or f"{given[0]}__{kind.name.lower()}"  # Django's default alias
+        if alias in spelled:
+            return None
+        spelled[alias] = kind.name, given[0]
     return spelled
+
+
+_NOTHING: Any = ((), {})
 
 
 # -- from rows to what each kind of queryset holds -------------------------------------------
@@ -180,7 +194,7 @@ def _as_values(queryset: Any, rows: list[Row], plan: QueryPlan) -> list[Any]:
 
 def _as_dicts(queryset: Any, rows: list[Row], plan: QueryPlan) -> list[Any]:
     assert plan.instances is not None
-    names = list(queryset.query.selected or queryset.query.values_select)
+    names = plan.names
     return [dict(zip(names, row, strict=False)) for row in plan.instances.converted(rows)]
 
 

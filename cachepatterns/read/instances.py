@@ -32,18 +32,23 @@ Make = Callable[[Sequence[Any]], models.Model]
 
 def maker(model: type[models.Model], attnames: Sequence[str], using: str) -> Make:
     """A function from the raw values of `attnames` to an instance of `model`."""
-    whole = list(attnames) == [field.attname for field in model._meta.concrete_fields]
-    if whole and config().SHORTCUTS and is_stock(model) and not _is_listened_to(model):
-        return _filler(model, attnames, using)
+    names = tuple(attnames)
+    if config().SHORTCUTS and is_stock(model) and not _is_listened_to(model):
+        filler = _filler(model, names, using)
+        if filler is not None:
+            return filler
     from_db: Any = model.from_db
     if FETCH_ONE is not None:
         from_db = partial(from_db, fetch_mode=FETCH_ONE)
-    names = list(attnames)
-    return lambda values: from_db(using, names, list(values))
+    return lambda values: from_db(using, list(names), list(values))
 
 
-def _filler(model: type[models.Model], names: Sequence[str], using: str) -> Make:
-    new, names = object.__new__, tuple(names)
+@lru_cache(maxsize=1024)
+def _filler(model: type[models.Model], names: tuple[str, ...], using: str) -> Make | None:
+    """Makes instances by filling their dictionaries; `None` for some of the fields only."""
+    if list(names) != [field.attname for field in model._meta.concrete_fields]:
+        return None
+    new = object.__new__
     related = any(field.is_relation for field in model._meta.concrete_fields)
 
     def fill(values: Sequence[Any]) -> models.Model:

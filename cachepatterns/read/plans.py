@@ -8,29 +8,39 @@ made under; each connection keeps so many of the shapes it has met, and forgets 
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
 from django.core.exceptions import EmptyResultSet
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import sql
 from django.db.models.sql.constants import MULTI
+from msgspec.structs import replace
 
 from cachepatterns.conf import Config, config
-from cachepatterns.core.key import query_digest, query_key
+from cachepatterns.core import tag
+from cachepatterns.core.key import query_digest, query_key, tag_key
 from cachepatterns.core.sqltext import read_text
-from cachepatterns.core.tier import Tier
-from cachepatterns.policy import ResolvedPolicy
-from cachepatterns.read.dependencies import dependencies, narrow, tier_for
+from cachepatterns.policy import Narrowing, ResolvedPolicy
+from cachepatterns.read.dependencies import (
+    NO_VALUE,
+    dependencies,
+    narrowing_lookups,
+    spellings,
+    tag_field,
+    tier_for,
+    values_of,
+)
 from cachepatterns.read.instances import Instances
-from cachepatterns.read.lease import lease_keys
-from cachepatterns.read.lookup import Question, guard_keys, stamp_keys
+from cachepatterns.read.lookup import Question, question_on
 from cachepatterns.read.options import ReadOptions
 from cachepatterns.read.pattern import pattern_of
-from cachepatterns.read.shape import Shape, Values, spelled
+from cachepatterns.read.recipe import Recipe, Step
+from cachepatterns.read.shape import Shape, Values, places_of, shape_of, spelled
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id, source_id
 
@@ -43,91 +53,110 @@ ROWS = "rows"
 _ATTRIBUTE = "_cachepatterns_query_plans"
 
 
-@dataclass(frozen=True, slots=True)
-class QueryPlan:
+class FieldTags(msgspec.Struct, frozen=True):
+    """The stamps of a narrowing field's tags, by the values of a shape."""
+
+    prefix: str
+    """All of the stamp's key but the value."""
+    at: slice
+    """Where among the values the field's stand."""
+    narrowing: Narrowing
+    connection: BaseDatabaseWrapper
+
+    def stamps(self, values: Values) -> tuple[str, ...]:
+        """Raises one of `NO_VALUE`, as `spellings` does."""
+        asked = values[self.at]
+        if len(asked) == 1 and type(asked[0]) is int and self.narrowing.kind == "integer":
+            return (f"{self.prefix}{asked[0]}",)
+        spelled = spellings(self.narrowing, asked, self.connection)
+        return tuple([self.prefix + value for value in spelled])
+
+
+class QueryPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How queries of one shape are asked of the cache."""
 
-    label: str
-    key: str
-    """All of the key but the digest of the values."""
-    stamps: tuple[str, ...]
-    """The stamps that every query of the shape rests on, whatever its values."""
-    guards: tuple[str, ...]
-    leases: tuple[str, ...]
-    using: str
-    database: str
-    narrows: ResolvedPolicy | None
-    """The policy of the base model, if a condition may narrow its tag."""
-    any_row: str
-    """The tag of the base model where none does."""
-    pattern: str
-    tier: Tier
+    asked: Question
+    """What is asked, but for the digest of the values in its key, and the stamps that depend on
+    them."""
+    by_field: FieldTags | None
+    """The stamps that do; `None` where no condition narrows the base model's tag."""
     is_eventual: bool
     """Whether a model in it is: then nothing is decided by it that will be written."""
     instances: Instances | None
+    names: tuple[str, ...]
+    """What the columns are called in ``values()``."""
 
-    def question(self, query: Any, values: Values, connection: BaseDatabaseWrapper) -> Question:
-        """What to ask for the query of this shape that has these values."""
-        stamps, pattern = self.stamps, self.pattern
-        if self.narrows is not None:
-            found = narrow(query, self.narrows, connection, self.database)
-            stamps += stamp_keys(found.tags if found is not None else (self.any_row,))
-            if found is not None:
-                pattern = f"{pattern}:{found.field}"
-        assert self.tier.ttl is not None
+    def question(self, values: Values) -> Question:
+        """What to ask for the query of this shape that has these values (and, at their end,
+        what else tells it from others). Raises one of `NO_VALUE` for what has no tags."""
+        asked, stamps = self.asked, self.asked.stamps
+        if self.by_field is not None:
+            stamps += self.by_field.stamps(values)
         digest = blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=12)
-        return Question(
-            key=self.key + digest.hexdigest(),
-            stamps=stamps,
-            guards=self.guards,
-            leases=self.leases,
-            using=self.using,
-            ttl=self.tier.ttl,
-            negative_ttl=self.tier.negative_ttl,
-            jitter=self.tier.jitter,
-            label=self.label,
-            pattern=pattern,
-        )
+        return replace(asked, key=asked.key + digest.hexdigest(), stamps=stamps)
 
 
 class Plans:
     """The plans of one connection; bounded."""
 
-    def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, QueryPlan | None] = OrderedDict()
-        self._made_under: tuple[Config, int] | None = None
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._by_shape: OrderedDict[tuple[Shape, str], QueryPlan | None] = OrderedDict()
+        self._by_step: OrderedDict[tuple[Step, str], QueryPlan] = OrderedDict()
+        self._made_under: tuple[Config | None, int] = (None, 0)
 
-    def find(
-        self,
-        query: Any,
-        shaped: tuple[Shape, Values],
-        operation: str,
-        using: str,
-        connection: BaseDatabaseWrapper,
+    def of_shape(
+        self, query: Any, shaped: tuple[Shape, Values], operation: str, using: str
     ) -> QueryPlan | None:
         """The plan for `query`; `None` if it must be compiled."""
-        under = config(), site.generation
-        if self._made_under != under:
-            self._known.clear()
-            self._made_under = under
+        self._forget_the_outdated()
         name = shaped[0], operation
         try:
-            found = self._known[name]
+            found = self._by_shape[name]
         except KeyError:
-            found, lasts = _made(query, shaped, operation, using, connection)
+            found, lasts = _made(query, shaped, operation, using, self._connection)
             if lasts:
-                self._known[name] = found
-                while len(self._known) > MAX_PLANS:
-                    self._known.popitem(last=False)
+                _remember(self._by_shape, name, found)
         else:
-            self._known.move_to_end(name)
+            self._by_shape.move_to_end(name)
         return found
+
+    def of_recipe(
+        self, recipe: Recipe, operation: str, using: str, build: Callable[[], Any]
+    ) -> QueryPlan | None:
+        """The plan for the query that `build` would build, which is that of its shape."""
+        self._forget_the_outdated()
+        name = recipe.step, operation
+        found: QueryPlan | None = self._by_step.get(name)
+        if found is not None:
+            self._by_step.move_to_end(name)
+            return found
+        query = build()
+        shaped = shape_of(query)
+        if shaped is not None and repr(shaped[1]) == repr(recipe.shaped()):
+            found = self.of_shape(query, shaped, operation, using)
+        if found is not None:
+            _remember(self._by_step, name, found)
+        return found
+
+    def _forget_the_outdated(self) -> None:
+        settings, generation = self._made_under
+        if settings is not config() or generation != site.generation:
+            self._by_shape.clear()
+            self._by_step.clear()
+            self._made_under = config(), site.generation
+
+
+def _remember(plans: OrderedDict[Any, Any], name: Any, plan: QueryPlan | None) -> None:
+    plans[name] = plan
+    while len(plans) > MAX_PLANS:
+        plans.popitem(last=False)
 
 
 def plans_of(connection: BaseDatabaseWrapper) -> Plans:
     plans: Plans | None = connection.__dict__.get(_ATTRIBUTE)
     if plans is None:
-        plans = connection.__dict__[_ATTRIBUTE] = Plans()
+        plans = connection.__dict__[_ATTRIBUTE] = Plans(connection)
     return plans
 
 
@@ -179,20 +208,48 @@ def _made(
     # contains and what it starts with, are written alike. The shape does.
     told = (spelled(shape), operation, str(compiler.col_count), *schemas, *own)
     head = query_digest(text, (), *told)[:16]
-    key = query_key(config().PREFIX, policy.label, policy.fingerprint, source_id(connection), head)
-    tags = (*found.always, *options.tags)
+    tags, pattern, by_field = [*found.always, *options.tags], operation, None
+    if operation == ROWS:
+        pattern = pattern_of(sample, "", MULTI)
+    if found.narrows is not None:
+        narrowed, by_field, field = _narrowed(query, found.narrows, connection, database)
+        tags += narrowed or ([] if by_field else [found.any_row])
+        pattern = f"{pattern}:{field}" if field else pattern
     return QueryPlan(
-        label=policy.label,
-        key=key,
-        stamps=stamp_keys(tags),
-        guards=guard_keys(tags),
-        leases=lease_keys(tags),
-        using=using,
-        database=database,
-        narrows=found.narrows,
-        any_row=found.any_row,
-        pattern=operation if operation != ROWS else pattern_of(sample, "", MULTI),
-        tier=tier,
+        asked=question_on(
+            tags,
+            tier,
+            key=query_key(
+                config().PREFIX, policy.label, policy.fingerprint, source_id(connection), head
+            ),
+            using=using,
+            label=policy.label,
+            pattern=pattern,
+        ),
+        by_field=by_field,
         is_eventual=any(not p.is_strict for p in found.policies),
         instances=instances,
+        names=tuple(query.selected or query.values_select),
     ), True
+
+
+def _narrowed(
+    query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper, database: str
+) -> tuple[list[str], FieldTags | None, str]:
+    """To which tags the best of the conditions narrows queries of this shape, and the field.
+
+    The tags themselves where the shape holds the condition's values, as it does with booleans.
+    """
+    for narrowing, lookup in narrowing_lookups(query, policy, connection):
+        field, values = tag_field(narrowing, policy), values_of(lookup)
+        at = places_of(query)[id(lookup)]
+        with contextlib.suppress(*NO_VALUE):
+            spelled = spellings(narrowing, values, connection)
+            if at.start == at.stop:
+                tags = [tag.field_tag(policy.label, database, field, each) for each in spelled]
+                return tags, None, field
+            if at.stop - at.start == len(values):
+                named = tag.field_tag(policy.label, database, field, "")
+                prefix = tag_key(config().PREFIX, named)
+                return [], FieldTags(prefix, at, narrowing, connection), field
+    return [], None, ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -53,6 +53,40 @@ def shape_of(query: Any) -> tuple[Shape, Values] | None:
     except (KeyError, Shapeless):
         return None
     return tuple(shape), tuple(values)
+
+
+def lookups_of(query: Any) -> Iterator[Any]:
+    """The lookups in the conditions of a query that has a shape."""
+    nodes = [query.where]
+    while nodes:
+        for child in nodes.pop().children:
+            if type(child) is WhereNode:
+                nodes.append(child)
+            else:
+                yield child
+
+
+def places_of(query: Any) -> dict[Any, slice]:
+    """Where in the values of its shape those of each lookup stand."""
+    found: dict[Any, slice] = {}
+    values: list[Any] = []
+
+    def walk(node: Any) -> None:
+        for child in node.children:
+            if type(child) is WhereNode:
+                walk(child)
+            else:
+                start = len(values)
+                _lookup(child, [], values)
+                found[id(child)] = slice(start, len(values))
+
+    for name, part in query.__dict__.items():
+        told = _ATTRIBUTES[name]
+        if name == "where":
+            walk(part)
+        elif told is not None:
+            told(name, part, [], values)
+    return found
 
 
 def spelled(shape: Any) -> str:
@@ -179,7 +213,7 @@ def _one(value: Any, shape: list[Any], values: list[Any]) -> None:
     kind = type(value)
     if kind is bool:
         shape.append(value)  # some databases write a condition otherwise for each
-    elif kind in _SCALARS and not (kind is str and _may_mean_now(value)):
+    elif kind in _SCALARS and not (kind is str and may_mean_now(value)):
         if kind in _TIMES and not _has_plain_zone(value):
             raise Shapeless(kind)
         shape.append(kind)
@@ -188,7 +222,8 @@ def _one(value: Any, shape: list[Any], values: list[Any]) -> None:
         raise Shapeless(kind)
 
 
-def _may_mean_now(text: str) -> bool:
+def may_mean_now(text: str) -> bool:
+    """Whether a database may take the text for a time that is never the same."""
     return len(text) < _LONGEST_CLOCK and text.strip().lower() in CLOCK_LITERALS
 
 

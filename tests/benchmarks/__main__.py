@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [--quick] [--case …] [--scenario …] [--contender …] [--json …]``"""
+"""``python -m tests.benchmarks [--quick] [--budget] [--case …] [--scenario …] [--contender …]``"""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import report
+from tests.benchmarks.budget import HITS
+from tests.benchmarks.budget import as_markdown as budget_table
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.crew import crew, is_installed
@@ -32,8 +34,14 @@ def main() -> None:
     parser.add_argument("--contender", action="append", choices=list(CONTENDERS))
     parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS))
     parser.add_argument("--queries", type=int, default=0, help="how many `memory` asks")
+    parser.add_argument("--budget", action="store_true", help="where the time of a hit goes")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     asked = parser.parse_args()
+    if asked.budget:
+        with crew(["cachepatterns"]) as found:
+            tell = found.workers["cachepatterns"].tell
+            print(budget_table({t: tell("budget", case=t) for t in asked.case or HITS}))
+        return
     names = asked.contender or list(CONTENDERS)
     for name in list(names):
         if not is_installed(CONTENDERS[name]):

@@ -15,6 +15,7 @@ from django.db import connection, models
 from django.utils.module_loading import import_string
 
 from tests.benchmarks import seed
+from tests.benchmarks.budget import budget
 from tests.benchmarks.cases import CASES, Kind
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.timing import time_blocks
@@ -73,6 +74,16 @@ class Bench:
         before = self.statements
         found = time_blocks(ask, numbers, seconds, most)
         return {**asdict(found), "statements": self.statements - before}
+
+    def budget(self, case: str) -> dict[str, float]:
+        """What the parts of a hit take (cachepatterns only); raises `RuntimeError` at a miss."""
+        self.flush()
+        self.warm(case)
+        ask, before = getattr(self.questions, CASES[case].name), self.statements
+        found = budget(ask, itertools.cycle(list(self._numbers(ARGUMENTS))))
+        if self.statements != before:
+            raise RuntimeError(f"{case} has reached the database")
+        return found
 
     def memory(self, rows: int) -> float:
         """The bytes that Redis takes for each of `rows` cached rows.

@@ -10,7 +10,7 @@ from django.db.models import F, Sum
 from cachepatterns.backends.store import current_store
 from cachepatterns.core.asked import pack
 from cachepatterns.exceptions import CachePatternsError
-from cachepatterns.read.rows import RowPlan
+from cachepatterns.read.rowplans import RowPlan
 from cachepatterns.verifying import Verified, verify
 from tests.app.models import Category, Item
 

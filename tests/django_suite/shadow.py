@@ -39,7 +39,7 @@ def _not_stored() -> Any:
 def install() -> None:
     """Put everything in place, for the life of this process."""
     from cachepatterns import queryset, sqlwatch
-    from cachepatterns.read import compiler, direct, eligibility, raw, rows
+    from cachepatterns.read import compiler, direct, eligibility, raw, rowplans, rows
     from cachepatterns.write import dispatch
 
     for module in (dispatch, sqlwatch):
@@ -47,7 +47,7 @@ def install() -> None:
     _replace(eligibility, "why_not_in_transaction", _why_not)
     for module in (compiler, direct, raw, rows):
         _replace(module, "read", _checked(module.read))
-    _replace(rows, "source_id", _per_generation(rows.source_id))
+    _replace(rowplans, "source_id", _per_generation(rowplans.source_id))
     _replace(queryset, "get_rows", _checked_rows(queryset.get_rows))
     for name in ("rollback", "savepoint_rollback", "commit", "close"):
         _renew_after(name)
@@ -116,7 +116,7 @@ def _checked(read: Any) -> Any:
 
 
 def _checked_rows(get_rows: Any) -> Any:
-    from cachepatterns.read.rows import RowPlan
+    from cachepatterns.read.rowplans import RowPlan
 
     @wraps(get_rows)
     def checked(plan: Any, model: Any, values: Any) -> Any:

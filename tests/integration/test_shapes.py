@@ -11,12 +11,17 @@ from django.db.models import Avg, Max, QuerySet
 from django.db.models.signals import post_init
 from django.test.utils import isolate_apps
 
+from cachepatterns.core.sqltext import read_text
 from cachepatterns.queryset import CachedQuerySet
 from cachepatterns.read import plans
+from cachepatterns.read.dependencies import dependencies
 from cachepatterns.read.direct import fetch
 from cachepatterns.read.instances import is_stock, maker
+from cachepatterns.read.lookup import stamp_keys
 from cachepatterns.read.plans import plain, plans_of
 from cachepatterns.read.shape import shape_of
+from cachepatterns.registry import site
+from cachepatterns.transactions import database_id
 from tests.app.models import Category, Item, Note, Place, Shop
 from tests.events import seen
 
@@ -119,12 +124,10 @@ def test_one_key_means_one_sql_with_one_set_of_parameters(operation, db):
     for queryset in questions(500, seed=3):
         query = queryset.query
         shaped = shape_of(query)
-        plan = shaped and plans_of(connection).find(
-            query, shaped, operation, "default", connection
-        )
+        plan = shaped and plans_of(connection).of_shape(query, shaped, operation, "default")
         if plan:
             asked += 1
-            key = plan.question(query, shaped[1], connection).key
+            key = plan.question(shaped[1]).key
             if operation != plans.ROWS:  # of which it is all the same how they are ordered
                 query = plain(query)
                 query.select_related = False
@@ -133,6 +136,24 @@ def test_one_key_means_one_sql_with_one_set_of_parameters(operation, db):
             compiled = sql, repr(params)
             assert by_key.setdefault(key, compiled) == compiled
     assert asked > 300
+
+
+@pytest.mark.parametrize("using", ["default", "sqlite"])
+@pytest.mark.django_db(databases=["default", "sqlite"])
+def test_a_plan_rests_on_the_very_tags_that_compiling_finds(using):
+    connection = connections[using]
+    database = database_id(connection)
+    narrowed = 0
+    for queryset in questions(800, seed=6):
+        query = queryset.query
+        shaped = shape_of(query)
+        plan = shaped and plans_of(connection).of_shape(query, shaped, plans.ROWS, using)
+        if plan:
+            text, _params = plain(query).get_compiler(using).as_sql()
+            found = dependencies(query, read_text(text), site, connection, database)
+            assert plan.question(shaped[1]).stamps == stamp_keys(found.tags)
+            narrowed += found.narrowed is not None
+    assert narrowed > 40
 
 
 def test_questions_that_are_written_alike_have_answers_of_their_own(goods):
@@ -259,7 +280,7 @@ def test_a_connection_forgets_the_plans_it_made_first(goods, monkeypatch):
     monkeypatch.setattr(plans, "MAX_PLANS", 3)
     for number in range(1, 8):
         list(Item.objects.filter(stock__in=range(number)))
-    assert len(plans_of(connections["default"])._known) <= 3
+    assert len(plans_of(connections["default"])._by_shape) <= 3
 
 
 def test_a_unique_row_is_read_anew_after_it_was_renamed_or_made(goods):

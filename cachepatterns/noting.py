@@ -1,0 +1,263 @@
+"""Querysets that note how they are to be built, and build their query when it is asked for.
+
+A hit on a query of a known shape needs no query, so none is built for it: `filter()` and the
+other methods below note the call where `read.recipe` allows it, and let Django do its work where
+it does not. Whoever asks for `queryset.query`, whatever for, gets the query that Django builds of
+the same calls.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.db.models.sql import Query
+
+from cachepatterns.conf import config
+from cachepatterns.query import CachedQuery
+from cachepatterns.read.recipe import Call, Key, Recipe, beginning, bounds, condition, learn
+
+_LATER: Any = object()
+"""Given to Django's `QuerySet` instead of a query; never seen by anybody."""
+
+_blank = dict(vars(QuerySet(query=_LATER)))
+del _blank["_query"]
+_USUAL = len(_blank) + 1  # with the recipe
+_handed_on = (
+    "model",
+    "_db",
+    "_sticky_filter",
+    "_for_write",
+    "_prefetch_related_lookups",
+    "_known_related_objects",
+    "_iterable_class",
+    "_fields",
+    *({"_fetch_mode"} & {*_blank}),
+)
+"""What Django's `_clone` hands on to the clone, beside query and hints."""
+_kept_back = {name: _blank[name] for name in _blank.keys() - {*_handed_on, "_hints"}}
+
+_NOTED = (
+    "filter",
+    "exclude",
+    "__getitem__",
+    "order_by",
+    "reverse",
+    "distinct",
+    "values",
+    "values_list",
+    "select_related",
+    "only",
+    "defer",
+)
+_BUILDERS = (
+    "__init__",
+    "query",
+    "_chain",
+    "_clone",
+    "_values",
+    "_filter_or_exclude",
+    "_filter_or_exclude_inplace",
+    "_not_support_combined_queries",
+)
+"""Django's methods beneath those: a class that has one of them of its own does not note."""
+
+
+class _Query:
+    """The query of a queryset that has none yet: built when it is first looked for, and kept."""
+
+    def __get__(self, queryset: Any, owner: Any = None) -> Any:
+        if queryset is None:
+            return self
+        known = vars(queryset)
+        recipe = known.get("_recipe")
+        if recipe is not None:
+            built = _carried_out(queryset.model, recipe.calls).query
+            # One for all threads that share the queryset, and there before the recipe is gone.
+            known.setdefault("_query", built)
+            known.pop("_recipe", None)
+        try:
+            return known["_query"]
+        except KeyError:
+            raise AttributeError("_query") from None
+
+
+def _carried_out(model: Any, calls: tuple[Call, ...]) -> Any:
+    """A queryset of Django's own on which the calls were made."""
+    queryset: Any = QuerySet(model, query=CachedQuery(model))
+    for method, args, kwargs in calls:
+        queryset = getattr(queryset, method)(*args, **kwargs)
+    return queryset
+
+
+class NotingMixin:
+    """The methods that are noted. What a class does otherwise than Django is never passed by:
+    see `CachedQuerySetMixin._notes`."""
+
+    model: Any
+    _result_cache: Any
+    _query: Any = _Query()
+    _notes: bool
+    """Whether building is Django's own work in this class."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if self._notes and config().SHORTCUTS:
+            self._begin(*args, **kwargs)
+            return
+        super().__init__(*args, **kwargs)
+        query = self._query
+        if type(query) is Query and not any(a is query for a in (*args, *kwargs.values())):
+            query.__class__ = CachedQuery  # the one it has made for itself a moment ago
+
+    def _begin(
+        self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None
+    ) -> None:
+        later = query is None and model is not None
+        if not later and query is None:
+            query = CachedQuery(model)
+        super().__init__(model, _LATER if later else query, using, hints)  # type: ignore[call-arg]
+        if later:
+            known = self.__dict__
+            del known["_query"]
+            known["_recipe"] = beginning(model)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if issubclass(cls, QuerySet):
+            after = cls.__mro__[cls.__mro__.index(NotingMixin) + 1 :]
+            cls._notes = is_django_s(after, _NOTED) and is_django_s(cls.__mro__, _BUILDERS)
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How the query is to be built; `None` once that is done."""
+        known = self.__dict__
+        return None if "_query" in known or known["_deferred_filter"] else known.get("_recipe")
+
+    # -- noting -------------------------------------------------------------------------------
+
+    def _noted(self, key: Key, values: tuple[Any, ...], call: Call) -> Any:
+        """A clone on which the call is noted; `None` if Django is to carry it out."""
+        known = self.__dict__
+        if "_query" in known or known["_sticky_filter"] or known["_defer_next_filter"]:
+            return None
+        recipe: Recipe | None = known.get("_recipe")
+        if recipe is None or known["_deferred_filter"] or not known.get("_cloning_enabled", True):
+            return None
+        try:
+            step = recipe.step.following[key]
+        except KeyError:
+            return self._first(recipe, key, values, call)
+        if step is None:
+            return None
+        if not step.is_in_force():
+            return self._first(recipe, key, values, call)
+        clone = self._like(Recipe(step, (*recipe.calls, call), recipe.values + values))
+        if step.attributes is not None:
+            clone._fields, clone._iterable_class = step.attributes
+        return clone
+
+    def _first(self, recipe: Recipe, key: Key, values: tuple[Any, ...], call: Call) -> Any:
+        """Django carries out a call of which it is not known yet what to think."""
+        method, args, kwargs = call
+        built = getattr(super(), method)(*args, **kwargs)
+        learn(recipe, key, values, call, built, lambda calls: _carried_out(self.model, calls))
+        return built
+
+    def _clone(self) -> Any:
+        recipe = self.recipe
+        return super()._clone() if recipe is None else self._like(recipe)  # type: ignore[misc]
+
+    def _like(self, recipe: Recipe) -> Any:
+        """As Django's `_clone`, with a recipe for a query."""
+        ours = self.__dict__
+        if len(ours) == _USUAL:
+            theirs = ours.copy()
+            theirs.update(_kept_back)
+        else:  # somebody has left something here, for this one alone
+            theirs = {**_blank, **{name: ours[name] for name in _handed_on}}
+        theirs["_recipe"] = recipe
+        theirs["_hints"] = ours["_hints"] or {}  # they are added to
+        clone: Any = object.__new__(type(self))
+        clone.__dict__ = theirs
+        return clone
+
+    def _called(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """`method` with nothing but names for arguments."""
+        if set(map(type, args)) <= _TEXT:
+            found = self._noted((method, *args, *kwargs.items()), (), (method, args, kwargs))
+            if found is not None:
+                return found
+        return getattr(super(), method)(*args, **kwargs)
+
+    # -- what is noted --------------------------------------------------------------------------
+
+    def filter(self, *args: Any, **kwargs: Any) -> Any:
+        told = None if args else condition("filter", kwargs)
+        found = None if told is None else self._noted(*told, ("filter", args, kwargs))
+        return super().filter(*args, **kwargs) if found is None else found  # type: ignore[misc]
+
+    def exclude(self, *args: Any, **kwargs: Any) -> Any:
+        told = None if args else condition("exclude", kwargs)
+        found = None if told is None else self._noted(*told, ("exclude", args, kwargs))
+        return super().exclude(*args, **kwargs) if found is None else found  # type: ignore[misc]
+
+    def __getitem__(self, k: Any) -> Any:
+        told = bounds(k) if type(k) is slice and self._result_cache is None else None
+        found = None if told is None else self._noted(*told, ("__getitem__", (k,), {}))
+        return super().__getitem__(k) if found is None else found  # type: ignore[misc]
+
+    def order_by(self, *field_names: Any) -> Any:
+        return self._called("order_by", *field_names)
+
+    def reverse(self) -> Any:
+        return self._called("reverse")
+
+    def distinct(self, *field_names: Any) -> Any:
+        return self._called("distinct", *field_names)
+
+    def select_related(self, *fields: Any) -> Any:
+        return self._called("select_related", *fields)
+
+    def only(self, *fields: Any) -> Any:
+        return self._called("only", *fields)
+
+    def defer(self, *fields: Any) -> Any:
+        return self._called("defer", *fields)
+
+    def values(self, *fields: Any, **expressions: Any) -> Any:
+        if expressions:
+            return super().values(*fields, **expressions)  # type: ignore[misc]
+        return self._called("values", *fields)
+
+    def values_list(self, *fields: Any, flat: bool = False, named: bool = False) -> Any:
+        if named or not fields:
+            return super().values_list(*fields, flat=flat, named=named)  # type: ignore[misc]
+        return self._called("values_list", *fields, flat=flat)
+
+    def _not_support_combined_queries(self, operation_name: str) -> None:
+        if self.recipe is None:  # else it is none: that is not noted
+            super()._not_support_combined_queries(operation_name)  # type: ignore[misc]
+
+    # -- copies -----------------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        _ = self._query  # copied as Django copies it; a recipe is nobody's but its queryset's
+        return super().__deepcopy__(memo)  # type: ignore[misc]
+
+    def __getstate__(self) -> Any:
+        _ = self._query
+        return super().__getstate__()
+
+
+_TEXT = {str}
+
+
+def is_django_s(classes: Any, names: Any) -> bool:
+    """Whether of these classes none but Django's `QuerySet`, and ours, define one of the names."""
+    own = (QuerySet, object)
+    return not any(
+        name in vars(cls)
+        for cls in classes
+        if cls not in own and not cls.__module__.startswith("cachepatterns.")
+        for name in names
+    )
