@@ -27,7 +27,8 @@ class Config:
     """The first part of every key; two deployments on one Redis need two prefixes."""
     TIERS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Named freshness policies, added to or overriding the built-in ones: ``ttl``, ``jitter``,
-    ``negative_ttl`` (60: how long it is believed, at most, that there is nothing)."""
+    ``negative_ttl`` (60: how long it is believed, at most, that there is nothing), ``local``
+    (false: whether each process keeps what it reads in its own memory as well)."""
     MODELS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Policies for models whose code you do not own: ``{"auth.Group": {"tier": "static"}}``.
     ``"*"`` is every model that nothing else registers."""
@@ -65,6 +66,8 @@ class Config:
     COMPRESS_ABOVE: int = 16_384
     """Results of this size and more are compressed, which saves memory and network, and costs
     each hit the time to inflate them (docs/performance.md has the measurements)."""
+    NEAR_MAX_BYTES: int = 32_000_000
+    """What each process keeps at most in its near-cache, for tiers with ``local``."""
     FLIGHT_TIMEOUT: float = 5.0
     """How long a reader waits for another thread's load before loading for itself."""
     BREAKER_SECONDS: float = 1.0

@@ -26,7 +26,6 @@ from cachepatterns.core import outcome
 from cachepatterns.pagelog import PageLog, begin_log, end_log, hear, watch_statements
 
 _END = b"</body>"
-_ANSWERED = (outcome.HIT, outcome.NEGATIVE)
 
 
 class CacheBarMiddleware:
@@ -91,7 +90,7 @@ def lines(log: PageLog) -> list[dict[str, Any]]:
             "name": name,
             "outcomes": sorted(counts.items()),
             "reasons": ", ".join(log.reasons.get(name, ())),
-            "asked": sum(n for how, n in counts.items() if how not in _ANSWERED),
+            "asked": sum(n for how, n in counts.items() if how not in outcome.ANSWERED),
         }
         for name, counts in log.outcomes.items()
     ]

@@ -42,6 +42,9 @@ class ModelPolicy:
     consistency: ClassVar[str] = "strict"
     """``"strict"``: no read that starts after a commit sees an older value, whatever crashes.
     ``"eventual"`` saves one round trip a write: the same from the moment the write returns."""
+    accepts_staleness: ClassVar[float | None] = None
+    """Seconds by which an answer may be older than Redis would have given, so that a ``local``
+    tier may answer from the process's own memory. `None`: by none, and it does not."""
     databases: ClassVar[Sequence[str]] = ("default",)
     """The database aliases whose rows are cached; with them their ``REPLICAS``."""
     depends_on: ClassVar[Sequence[type[models.Model] | str] | None] = None

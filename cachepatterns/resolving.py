@@ -49,6 +49,7 @@ def tiers() -> dict[str, Tier]:
             ttl=options.get("ttl", base.ttl),
             jitter=options.get("jitter", base.jitter),
             negative_ttl=options.get("negative_ttl", base.negative_ttl),
+            local=options.get("local", base.local),
         )
     return found
 
@@ -85,8 +86,8 @@ def _tier_of(policy: ModelPolicy) -> Tier:
     # An unknown tier is reported by a check; meanwhile nothing is cached.
     tier = known.get(policy.tier, NEVER)
     if policy.ttl is not None and tier.caches:
-        return replace(tier, ttl=policy.ttl)
-    return tier
+        tier = replace(tier, ttl=policy.ttl)
+    return replace(tier, accepts=policy.accepts_staleness or 0.0) if tier.local else tier
 
 
 def _fingerprint(model: ModelType, policy: ModelPolicy) -> str:

@@ -47,7 +47,7 @@ class Warmed:
     def hear(self, event: Event) -> None:
         if not isinstance(event, ReadEvent):
             return
-        if event.outcome in (outcome.HIT, outcome.NEGATIVE, outcome.SHARED):
+        if event.outcome in (*outcome.ANSWERED, outcome.SHARED):
             self.already_warm += event.count
         elif event.outcome == outcome.MISS and not event.reason:
             self.stored += event.count

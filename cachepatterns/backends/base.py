@@ -7,11 +7,12 @@ raises `BackendError`, and nothing else, when the server does not answer properl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from cachepatterns.backends.tracking import Tracking
 from cachepatterns.exceptions import BackendError
 
 MARK_SECONDS = 60.0
@@ -143,6 +144,18 @@ class Backend(ABC):
     def settle(self) -> None:
         """Look at the answers that nobody has waited for; raises none of what they say."""
         return
+
+    # -- changes ------------------------------------------------------------------------
+
+    def tracking(
+        self,
+        prefixes: Sequence[str],
+        changed: Callable[[Iterable[str] | None], object],
+        lost: Callable[[], object],
+    ) -> Tracking | None:
+        """What hears of every change of keys under `prefixes`, not started yet; `None` where the
+        backend can not tell."""
+        return None
 
     # -- keys -----------------------------------------------------------------------------
 

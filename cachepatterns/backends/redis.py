@@ -6,7 +6,7 @@ Stamps are always read from the primary: a replica may still hold one that was b
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
@@ -25,12 +25,15 @@ from cachepatterns.backends.base import (
     Reading,
 )
 from cachepatterns.backends.lines import Lines, Words
+from cachepatterns.backends.tracking import Tracking
 from cachepatterns.core.guard import is_of_another, is_open
 from cachepatterns.exceptions import BackendError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+SILENCE_SECONDS = 5.0
+"""After which a connection that should answer is taken for dead, unless the alias says else."""
 _SCAN_PAGE = 500
 _DELETE_BATCH = 1000
 
@@ -93,6 +96,21 @@ class RedisBackend(Backend):
         if self._lines is None:
             self._lines = Lines(self._client().connection_pool)
         return self._lines
+
+    def tracking(
+        self,
+        prefixes: Sequence[str],
+        changed: Callable[[Iterable[str] | None], object],
+        lost: Callable[[], object],
+    ) -> Tracking:
+        def connect() -> Any:
+            pool = self._client().connection_pool
+            # One of its own: what is pushed would be read as the answer to somebody's command.
+            options = {**pool.connection_kwargs, "protocol": 3}
+            options["socket_timeout"] = options.get("socket_timeout") or SILENCE_SECONDS
+            return pool.connection_class(**options)
+
+        return Tracking(connect, prefixes, changed=changed, lost=lost)
 
     @_translated
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:

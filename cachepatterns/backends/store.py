@@ -20,8 +20,9 @@ from django.utils.module_loading import import_string
 
 from cachepatterns.backends.base import Backend, Heard, Item, Reading
 from cachepatterns.backends.locmem import LocMemBackend
+from cachepatterns.backends.near import NearCache
 from cachepatterns.conf import config
-from cachepatterns.core.key import coarsest
+from cachepatterns.core.key import coarsest, guard_key, tag_key
 from cachepatterns.exceptions import BackendError, ConfigurationError
 from cachepatterns.observe import BurstLog, ErrorEvent, emit
 
@@ -33,6 +34,11 @@ _OPENING = frozenset({"timeout", "connection", "auth"})
 """Failures after which asking again at once would only cost every caller a wait."""
 
 log = BurstLog()
+
+
+def _told_of() -> list[str]:
+    prefix = config().PREFIX
+    return [tag_key(prefix, ""), guard_key(prefix, "")]
 
 
 class BreakerOpen(BackendError):
@@ -51,6 +57,11 @@ class Store:
         self._lock = threading.Lock()
         self._undelivered: dict[str, None] = {}
         self._tended: dict[str, float] = {}
+        self.near = NearCache(
+            lambda changed, lost: backend.tracking(_told_of(), changed, lost),
+            most=lambda: config().NEAR_MAX_BYTES,
+        )
+        """What this process keeps in its own memory. Its own writes are out of it at once."""
         self._is_doubtful = False
         """Whether the last store that was heard of has failed."""
 
@@ -98,7 +109,11 @@ class Store:
         self, token: str, guards: Mapping[str, Sequence[str]], *, renew: bool = False
     ) -> None:
         life = config().FENCE_SECONDS
-        self.call("fence", self.backend.fence, token, guards, life=life, renew=renew)
+        try:
+            self.call("fence", self.backend.fence, token, guards, life=life, renew=renew)
+        finally:
+            if self.near.is_used:
+                self.near.changed([*guards, *(key for keys in guards.values() for key in keys)])
 
     def release(
         self,
@@ -182,6 +197,9 @@ class Store:
         except BackendError:
             self._owe(wanted)
             return False
+        finally:
+            if self.near.is_used:
+                self.near.changed(wanted)
         with self._lock:
             for key in wanted:
                 self._undelivered.pop(key, None)
@@ -251,6 +269,7 @@ def _forget(*, setting: str, **kwargs: object) -> None:
             for store in _stores.values():
                 if store.undelivered:
                     log.log("Settings changed while %s bumps were owed", store.undelivered)
+                store.near.close()
             if setting == "CACHES":
                 _stores.clear()
 

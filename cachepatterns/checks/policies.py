@@ -7,7 +7,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
+from django.core.checks import CheckMessage, Error, Info, Warning  # noqa: A004
 
 from cachepatterns.checks.settings import check_ttl
 from cachepatterns.checks.words import did_you_mean
@@ -49,6 +49,18 @@ def _tier(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
         )
     if policy.policy.ttl is not None:
         yield from check_ttl(policy.policy.ttl, policy.origin)
+    accepted = policy.policy.accepts_staleness
+    if accepted is not None:
+        yield from check_ttl(accepted, policy.origin, "accepts_staleness")
+    if policy.tier.local and not accepted:
+        yield Info(
+            f"{policy.label} is in the tier {name!r}, which is local, but its policy accepts no "
+            "staleness: it is always read from Redis.",
+            hint="accepts_staleness = 1.0 lets a process answer from its own memory what Redis "
+            "would have answered a second ago; or take a tier that is not local.",
+            obj=policy.model,
+            id="cachepatterns.I001",
+        )
 
 
 def _narrowing(policy: ResolvedPolicy) -> Iterator[CheckMessage]:

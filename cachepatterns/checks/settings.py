@@ -18,6 +18,7 @@ from cachepatterns.registry import find_model
 POSITIVE = (
     "COMPRESS_ABOVE",
     "MAX_VALUE_BYTES",
+    "NEAR_MAX_BYTES",
     "FLIGHT_TIMEOUT",
     "BREAKER_SECONDS",
     "STATS_FLUSH_SECONDS",
@@ -25,7 +26,7 @@ POSITIVE = (
     "LEASE_SECONDS",
 )
 WORDS = {"ON_REDIS_ERROR": ("database", "refuse"), "RELAY": ("", "thread")}
-TIER_OPTIONS = ("ttl", "jitter", "negative_ttl")
+TIER_OPTIONS = ("ttl", "jitter", "negative_ttl", "local")
 POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
 
 
@@ -110,6 +111,12 @@ def _tiers() -> Iterator[CheckMessage]:
             yield from check_ttl(options["ttl"], where)
         if "negative_ttl" in options:
             yield from check_ttl(options["negative_ttl"], where, "negative_ttl")
+        if not isinstance(options.get("local", False), bool):
+            yield Error(
+                f"{where}: local is {options['local']!r}, not True or False.",
+                hint="How old an answer may be is said by the policies: accepts_staleness = 1.0.",
+                id="cachepatterns.E009",
+            )
 
 
 def _models() -> Iterator[CheckMessage]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 HIT = "hit"
 """Answered from the cache; the database was not asked."""
+NEAR = "near"
+"""A hit in the process's own memory; Redis was not asked either."""
 NEGATIVE = "negative"
 """A hit whose answer is that there is nothing: no such row, an empty list."""
 MISS = "miss"
@@ -15,4 +17,7 @@ BYPASS = "bypass"
 ERROR = "error"
 """The cache failed; the database answered."""
 
-OUTCOMES = (HIT, NEGATIVE, MISS, SHARED, BYPASS, ERROR)
+ANSWERED = (HIT, NEAR, NEGATIVE)
+"""Those in which the cache had the answer."""
+
+OUTCOMES = (HIT, NEAR, NEGATIVE, MISS, SHARED, BYPASS, ERROR)

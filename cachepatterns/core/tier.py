@@ -19,6 +19,11 @@ class Tier:
     ttl: float | None
     jitter: float = 0.1
     negative_ttl: float = 60.0
+    local: bool = False
+    """Whether processes keep entries in their own memory too (the near-cache), for as long as the
+    models' policies accept (``accepts_staleness``)."""
+    accepts: float = 0.0
+    """Seconds of staleness that the policies accept, where the tier is local; worked out."""
 
     @property
     def caches(self) -> bool:

@@ -146,10 +146,16 @@ def tier_for(found: Dependencies, options: ReadOptions) -> Tier:
     if options.ttl is not None:
         return Tier(name="", ttl=options.ttl, jitter=0.0)
     if options.tier is not None:
-        return tiers()[options.tier]
+        chosen = tiers()[options.tier]
+        accepted = [policy.policy.accepts_staleness or 0.0 for policy in found.policies]
+        return replace(chosen, accepts=min(accepted, default=0.0)) if chosen.local else chosen
     known = [policy.tier for policy in found.policies if policy.tier.ttl is not None]
     shortest = min(known, key=lambda tier: tier.ttl or 0.0, default=_UNDECLARED)
-    return replace(shortest, negative_ttl=min([tier.negative_ttl for tier in known], default=60.0))
+    return replace(
+        shortest,
+        negative_ttl=min([tier.negative_ttl for tier in known], default=60.0),
+        accepts=min([tier.accepts for tier in known], default=0.0),
+    )
 
 
 _UNDECLARED = Tier(name="", ttl=60.0)

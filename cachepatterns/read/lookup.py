@@ -1,5 +1,7 @@
 """The whole read, on one page.
 
+0. Where a local tier and its models' policies allow it, this process's own memory answers
+   (`backends.near`).
 1. One round trip fetches the guards, the entry and the stamps that stand under its tags.
    With the outbox on, the lease too: without it the database answers.
 2. A guard that is not open means that a writer may be about to commit: the database answers,
@@ -26,6 +28,7 @@ import msgspec
 from django.db import connections
 from django.utils.asyncio import async_unsafe
 
+from cachepatterns.backends.near import Cells
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.conf import config
 from cachepatterns.core import codec, outcome
@@ -75,6 +78,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     negative_ttl: float
     """How long it may be believed that there is nothing."""
     jitter: float
+    accepts: float
+    """Seconds that an answer from this process's memory may be old; 0 where none may be."""
     label: str
     pattern: str
 
@@ -98,6 +103,7 @@ def question_on(
         ttl=tier.ttl,
         negative_ttl=tier.negative_ttl,
         jitter=tier.jitter,
+        accepts=tier.accepts,
         label=label,
         pattern=pattern,
     )
@@ -122,7 +128,16 @@ def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
     started = time.perf_counter()
     stamps, guards = question.stamps, question.guards
     try:
-        store = current_store()
+        store, cells = current_store(), None
+        # What may be older than Redis decides no write.
+        if question.accepts and not decides_a_write():
+            near = store.near.get(question.key, question.accepts)
+            if near is not None:
+                _count(question, outcome.NEAR, started)
+                return near.decode()
+            # Before Redis is asked: what it says of them from now on is heard.
+            watched = (*question.guards, *question.stamps)
+            cells = store.near.expect(watched, question.accepts)
         found = store.read(guards, (question.key, *stamps), question.leases)
         if not all(found.is_open):
             store.tend(
@@ -134,6 +149,8 @@ def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
         payload, *standing = found.values
         rows = served(payload, standing)
         if rows:
+            if cells is not None and payload is not None:
+                _keep_near(store, question, payload, cells)
             _count(question, outcome.HIT, started)
             return rows
         if rows is not None:
@@ -165,6 +182,14 @@ def served(payload: bytes | None, standing: Sequence[bytes | None]) -> list[Row]
     except CorruptEntry as error:
         emit(ErrorEvent("decode", "corrupt", str(error)))
         return None
+
+
+def _keep_near(store: Store, question: Question, payload: bytes, cells: Cells) -> None:
+    entry = unpack(payload)
+    ttl = entry.stored_at + entry.ttl - time.time()
+    if question.leases:
+        ttl = min(ttl, question.accepts)  # nobody tells us when a lease is not renewed
+    store.near.put(question.key, entry, cells, ttl)
 
 
 def mint_missing(

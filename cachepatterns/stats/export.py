@@ -61,6 +61,7 @@ def numbers_data(n: Numbers) -> dict[str, Any]:
         "reads": n.reads,
         "hits": n.hits,
         "negatives": n.negatives,
+        "near": n.near,
         "misses": n.misses,
         "shared": n.shared,
         "bypasses": n.bypasses,

@@ -39,6 +39,8 @@ class Numbers:
     hits: int = 0
     """Answered from the cache, negative answers included."""
     negatives: int = 0
+    near: int = 0
+    """Those of the hits that the process's own memory answered."""
     """Those of the hits that told that there is nothing."""
     misses: int = 0
     shared: int = 0

@@ -12,7 +12,6 @@ from cachepatterns.stats.callsites import CallSite
 from cachepatterns.stats.histogram import MICROSECONDS
 from cachepatterns.stats.numbers import Latency, Numbers
 
-_ANSWERED = (outcome.HIT, outcome.NEGATIVE)
 _LOADED = (outcome.MISS, outcome.ERROR)
 
 
@@ -55,16 +54,17 @@ def numbers(found: Iterable[Amount]) -> Numbers:
         return Latency(counts=counts)
 
     return Numbers(
-        hits=total(fields.READS, *_ANSWERED),
+        hits=total(fields.READS, *outcome.ANSWERED),
+        near=sums[fields.READS, outcome.NEAR],
         negatives=sums[fields.READS, outcome.NEGATIVE],
         misses=sums[fields.READS, outcome.MISS],
         shared=sums[fields.READS, outcome.SHARED],
         bypasses=sums[fields.READS, outcome.BYPASS],
         failures=sums[fields.READS, outcome.ERROR],
-        hit_calls=calls(*_ANSWERED),
+        hit_calls=calls(*outcome.ANSWERED),
         shared_calls=calls(outcome.SHARED),
         load_calls=calls(*_LOADED),
-        hit_seconds=total(fields.MICROSECONDS, *_ANSWERED) / MICROSECONDS,
+        hit_seconds=total(fields.MICROSECONDS, *outcome.ANSWERED) / MICROSECONDS,
         miss_seconds=total(fields.MICROSECONDS, *_LOADED) / MICROSECONDS,
         load_seconds=total(fields.LOAD_MICROSECONDS, *_LOADED) / MICROSECONDS,
         stored_entries=sum(by(fields.STORED_ENTRIES).values()),

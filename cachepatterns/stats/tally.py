@@ -24,7 +24,6 @@ MAX_SITES = 50
 MAX_SITE_LENGTH = 120
 OTHER = "other"
 
-_ANSWERED = frozenset({outcome.HIT, outcome.NEGATIVE})
 _LOADED = frozenset({outcome.MISS, outcome.ERROR})
 
 
@@ -75,7 +74,7 @@ class Tally:
         if event.count != 1:
             known.surplus += event.count - 1
         known.seconds += event.seconds
-        if how in _ANSWERED:
+        if how in outcome.ANSWERED:
             self.latency[fields.HIT_LATENCY, label, pattern, bucket_of(event.seconds)] += 1
         elif how in _LOADED:
             known.load_seconds += event.load_seconds

@@ -84,6 +84,24 @@ def test_e009_an_unknown_option_of_a_tier(configure):
     assert found("E009")[0].hint == "Did you mean 'ttl'?"
 
 
+def test_e009_a_local_tier_that_names_an_age(configure):
+    configure(TIERS={"static": {"local": 5}})
+    assert "accepts_staleness" in found("E009")[0].hint
+
+
+@pytest.mark.parametrize("accepted", [0, -1, "1"])
+def test_e008_an_accepted_staleness_that_is_no_time(policy, accepted):
+    policy(accepts_staleness=accepted)
+    assert "accepts_staleness" in found("E008")[0].msg
+
+
+def test_i001_a_local_tier_whose_policy_accepts_nothing(policy, configure):
+    configure(TIERS={"semi_static": {"local": True}})
+    assert "app.item" in {message.msg.split()[0] for message in found("I001")}
+    policy(accepts_staleness=1.0)
+    assert "app.item" not in {message.msg.split()[0] for message in found("I001")}
+
+
 @pytest.mark.parametrize("option", ["narrow_by", "narrow_by_only"])
 def test_e010_narrowing_by_no_field(policy, option):
     policy(**{option: ["stok"]})

@@ -1,0 +1,223 @@
+"""The near-cache on a real Valkey: what it serves was valid a moment ago, whatever happens."""
+
+import os
+import threading
+import time
+
+import pytest
+import redis
+
+from cachepatterns.backends.near import OVERHEAD, NearCache
+from cachepatterns.backends.store import Store, make_backend
+from cachepatterns.core.entry import Entry
+from tests.events import eventually
+from tests.faults.proxy import Proxy
+
+TAG, GUARD = "near:tag:a", "near:guard:a"
+PREFIXES = ["near:tag:", "near:guard:"]
+
+
+def entry(body=b"x"):
+    return Entry(1, [], 0.0, 0.0, 60.0, 1, "", 0, body)
+
+
+class Near:
+    """A near-cache on a connection of its own, and what it hears."""
+
+    def __init__(self, url, most=10_000):
+        backend = make_backend("default")
+        self.heard = []
+
+        def listen(changed, lost):
+            def hears(keys):
+                changed(keys)
+                self.heard.append(keys if keys is None else list(keys))
+
+            def loses():
+                lost()
+                self.heard.append("lost")
+
+            self.tracking = backend.tracking(PREFIXES, hears, loses)
+            if url:
+                pool = redis.ConnectionPool.from_url(url, protocol=3, socket_timeout=1)
+                self.tracking._connect = pool.make_connection
+            return self.tracking
+
+        self.cache = NearCache(listen, most=lambda: most)
+
+    def live(self, accepted=60.0):
+        eventually(lambda: self.cache.expect([TAG], accepted) is not None)
+        return self
+
+    def keep(self, key, *, rests_on=(TAG, GUARD), accepted=60.0, ttl=60.0, body=b"x"):
+        cells = self.cache.expect(rests_on, accepted)
+        self.cache.put(key, entry(body), cells, ttl)
+
+    def has(self, key, accepted=60.0):
+        return self.cache.get(key, accepted) is not None
+
+
+@pytest.fixture
+def client(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def near(client):
+    made = []
+
+    def make(url="", most=10_000):
+        made.append(Near(url, most))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.cache.close()
+
+
+def test_what_redis_has_served_is_served_until_a_key_that_it_rests_on_changes(near, client):
+    one = near().live()
+    for change in (
+        lambda: client.set(TAG, "new"),
+        lambda: client.set(GUARD, "closed"),
+        lambda: client.delete(TAG),
+        lambda: client.set(TAG, "new", px=1),
+    ):
+        one.keep("a")
+        one.keep("other", rests_on=["near:tag:b"])
+        assert one.has("a")
+        change()
+        eventually(lambda: not one.has("a"))
+        assert one.has("other")
+
+
+def test_what_changed_while_it_was_on_its_way_is_not_kept(near, client):
+    one = near().live()
+    cells = one.cache.expect([TAG], 60.0)
+    client.set(TAG, "new")
+    eventually(lambda: [TAG] in one.heard)
+    one.cache.put("a", entry(), cells, 60.0)
+    assert not one.has("a")
+    one.keep("a")
+    assert one.has("a")
+
+
+def test_a_flush_empties_it(near, client):
+    one = near().live()
+    one.keep("a")
+    client.flushdb()
+    eventually(lambda: not one.has("a"))
+    assert None in one.heard
+    assert (len(one.cache), one.cache.size) == (0, 0)
+
+
+def test_a_connection_that_breaks_takes_everything_along_and_is_made_anew(near, client):
+    port = client.connection_pool.connection_kwargs["port"]
+    with Proxy(port) as proxy:
+        one = near(
+            f"redis://127.0.0.1:{proxy.port}/{client.connection_pool.connection_kwargs['db']}"
+        )
+        one.live().keep("a")
+        assert one.has("a")
+        proxy.cut()
+        eventually(lambda: "lost" in one.heard)
+        assert not one.has("a")
+        one.live().keep("a")
+        assert one.has("a")
+
+
+def test_a_connection_that_is_silent_serves_nothing_older_than_is_accepted(near, client):
+    """Silence looks like peace: the tag changes, nobody hears of it, and nothing is closed."""
+    port = client.connection_pool.connection_kwargs["port"]
+    with Proxy(port) as proxy:
+        one = near(
+            f"redis://127.0.0.1:{proxy.port}/{client.connection_pool.connection_kwargs['db']}"
+        )
+        one.live(accepted=0.4).keep("a", accepted=0.4)
+        proxy.swallow()
+        swallowed = time.monotonic()
+        client.set(TAG, "new")
+        changed = time.monotonic()
+        eventually(lambda: not one.has("a", accepted=0.4))
+        # Confirmed at the latest when it fell silent, it was of no use 0.4 s after.
+        assert one.tracking.confirmed_at <= changed
+        assert swallowed > 0
+        assert one.cache.expect([TAG], 0.4) is None
+        assert one.has("a", accepted=600.0), "only its age keeps it from being served"
+        proxy.heal()
+        eventually(lambda: "lost" in one.heard)
+        assert not one.has("a", accepted=600.0)
+        one.live(accepted=0.4)
+
+
+def test_nothing_is_kept_before_anybody_listens(near, client):
+    one = near("redis://127.0.0.1:1/0")
+    assert one.cache.expect([TAG], 60.0) is None
+    assert one.cache.get("a", 60.0) is None
+    eventually(lambda: "lost" in one.heard)
+    assert one.cache.expect([TAG], 60.0) is None
+
+
+def test_it_holds_so_many_bytes_and_lets_go_of_what_is_not_used(near, client):
+    one = near(most=10 * (OVERHEAD + 100)).live()
+    for number in range(30):
+        one.keep(str(number), body=b"x" * 100)
+        assert one.has("0")
+    assert len(one.cache) == 10
+    assert one.cache.size == 10 * (OVERHEAD + 100)
+    assert one.has("29")
+    one.keep("large", body=b"x" * 10_000)
+    assert not one.has("large")
+    assert len(one.cache) == 10
+
+
+def test_an_entry_is_not_served_beyond_its_own_ttl(client):
+    now = [100.0]
+    tracking = type("Tracking", (), {"confirmed_at": 100.0, "beat_within": lambda *_: None})()
+    tracking.start = tracking.stop = lambda: None
+    cache = NearCache(lambda *_: tracking, most=lambda: 10_000, clock=lambda: now[0])
+    cache.put("a", entry(), cache.expect([TAG], 1.0), ttl=5.0)
+    now[0] = tracking.confirmed_at = 104.9
+    assert cache.get("a", 1.0) is not None
+    now[0] = 105.9
+    assert cache.get("a", 1.0) is None, "nobody confirmed it for a second"
+    tracking.confirmed_at = 105.9
+    assert cache.get("a", 1.0) is None, "its TTL is over"
+
+
+def test_a_child_of_a_fork_knows_nothing_and_listens_for_itself(near, client):
+    one = near().live()
+    one.keep("a")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if not one.has("a"):
+                one.live().keep("b")
+                code = 0 if one.has("b") else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert one.has("a")
+
+
+def test_closing_ends_the_thread_and_the_next_question_starts_another(near, client):
+    one = near().live()
+    one.keep("a")
+    one.cache.close()
+    assert "cachepatterns-near" not in {thread.name for thread in threading.enumerate()}
+    assert not one.has("a")
+    one.live().keep("a")
+    assert one.has("a")
+
+
+def test_a_backend_that_can_not_tell_of_changes_keeps_nothing(settings):
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "n"}
+    }
+    store = Store(make_backend("default"))
+    assert store.near.expect([TAG], 60.0) is None
+    assert not store.near.is_used
