@@ -25,6 +25,13 @@ def empty_cache() -> None:
 
 
 @pytest.fixture
+def silent_recorder(monkeypatch) -> None:
+    """The process's own recorder reports nothing: the buckets hold what the test counts."""
+    recorder.close()
+    monkeypatch.setattr(recorder, "_background", False)
+
+
+@pytest.fixture
 def both_databases(monkeypatch, transactional_db, empty_cache):
     """The test models cached on SQLite too, with both databases committed and empty."""
     for policy in site.policies():

@@ -25,6 +25,7 @@ from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.where import WhereNode
 
 from cachepatterns.core.sqltext import CLOCK_LITERALS
+from cachepatterns.read.options import DEFAULT
 
 Shape = tuple[Any, ...]
 Values = tuple[Any, ...]
@@ -119,6 +120,12 @@ def _must_be_empty(name: str, found: Any, shape: list[Any], values: list[Any]) -
 def _part_of_shape(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
     shape.append(name)
     shape.append(found)
+
+
+def _options(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
+    # `cached()` without arguments asks what the plain queryset asks.
+    if found != DEFAULT:
+        shape.append(found)
 
 
 def _deferred(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
@@ -339,5 +346,5 @@ _ATTRIBUTES: dict[str, Teller | None] = {
     "distinct": _part_of_shape,
     "deferred_loading": _deferred,
     "values_select": _part_of_shape,
-    "cache_options": _part_of_shape,
+    "cache_options": _options,
 }

@@ -14,11 +14,10 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def own_prefix(settings, django_db_setup):
+def own_prefix(settings, django_db_setup, silent_recorder):
     settings.CACHEPATTERNS = {
         **getattr(settings, "CACHEPATTERNS", {}),
         "PREFIX": f"admin-test-{os.getpid()}-{next(_numbers)}",
-        "STATS_FLUSH_SECONDS": 3600,
     }
     # What is tested are our pages, not whatever else the shop puts around them.
     settings.MIDDLEWARE = [

@@ -23,11 +23,10 @@ class Ran:
 
 
 @pytest.fixture(autouse=True)
-def own_prefix(settings, django_db_setup):
+def own_prefix(settings, django_db_setup, silent_recorder):
     settings.CACHEPATTERNS = {
         **getattr(settings, "CACHEPATTERNS", {}),
         "PREFIX": f"command-test-{os.getpid()}-{next(_numbers)}",
-        "STATS_FLUSH_SECONDS": 3600,
     }
     declare_no_writers()
     return settings.CACHEPATTERNS["PREFIX"]
