@@ -33,6 +33,7 @@ def aside(name: str) -> Callable[[Questions, int], Any]:
 class CacheAside(Questions):
     get_pk = aside("get_pk")
     get_slug = aside("get_slug")
+    get_brand = aside("get_brand")
     page = aside("page")
     joined = aside("joined")
     count = aside("count")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from hashlib import blake2b
@@ -22,6 +23,7 @@ from tests.benchmarks.timing import time_blocks
 
 ARGUMENTS = 32
 """As many different arguments a case cycles through, so that no call repeats the last."""
+NEAR_SECONDS = 10.0
 MISSES, UNLIMITED = 400, 1_000_000
 """The most calls a round: what a miss asks for must never have been asked for before."""
 
@@ -57,6 +59,19 @@ class Bench:
         ask = getattr(self.questions, CASES[case].name)
         for n in [*self._numbers(ARGUMENTS)] * 2:
             ask(n)
+        if CASES[case].kind is Kind.NEAR and apps.is_installed("cachepatterns"):
+            self._until_near(ask)
+
+    def _until_near(self, ask: Any) -> None:
+        """Memory keeps nothing before it hears of changes."""
+        from cachepatterns.backends.store import current_store
+
+        deadline = time.monotonic() + NEAR_SECONDS
+        while len(current_store().near) < ARGUMENTS:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the near-cache does not fill")
+            for n in self._numbers(ARGUMENTS):
+                ask(n)
 
     def answer(self, case: str) -> str:
         """A digest of all answers of a case; the same for all who answer rightly."""
@@ -71,9 +86,18 @@ class Bench:
         numbers, most = itertools.cycle(list(self._numbers(ARGUMENTS))), UNLIMITED
         if wanted.kind is Kind.MISS:
             numbers, most = self._unasked, MISSES
-        before = self.statements
+        before, commands = self.statements, self._commands()
         found = time_blocks(ask, numbers, seconds, most)
-        return {**asdict(found), "statements": self.statements - before}
+        return {
+            **asdict(found),
+            "statements": self.statements - before,
+            "commands": self._commands() - commands,
+        }
+
+    def _commands(self) -> int:
+        """The commands that read anything from Redis, of whomever."""
+        said = cache.client.get_client(write=True).info("commandstats")
+        return sum(said.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("get", "mget"))
 
     def budget(self, case: str) -> dict[str, float]:
         """What the parts of a hit take (cachepatterns only); raises `RuntimeError` at a miss."""

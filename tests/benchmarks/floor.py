@@ -42,6 +42,7 @@ encode = msgspec.msgpack.encode
 decode_product = msgspec.msgpack.Decoder(ProductRow).decode
 decode_products = msgspec.msgpack.Decoder(list[ProductRow]).decode
 decode_joined = msgspec.msgpack.Decoder(list[tuple[ProductRow, CategoryRow, BrandRow]]).decode
+decode_brand = msgspec.msgpack.Decoder(BrandRow).decode
 decode_int = msgspec.msgpack.Decoder(int).decode
 decode_bool = msgspec.msgpack.Decoder(bool).decode
 decode_aggregate = msgspec.msgpack.Decoder(
@@ -84,6 +85,14 @@ class Floor(Questions):
             self._fill(f"slug:{n}", row_of(product))
             return product
         return Product.from_db("default", PRODUCT, decode_product(raw))
+
+    def get_brand(self, n: int) -> Any:
+        raw = self.redis.get(f"brand:{n}")
+        if raw is None:
+            brand = super().get_brand(n)
+            self._fill(f"brand:{n}", row_of(brand))
+            return brand
+        return Brand.from_db("default", BRAND, decode_brand(raw))
 
     def page(self, n: int) -> Any:
         raw = self.redis.get(f"page:{n}")

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Avg, Max, Min, Q
 
-from tests.benchmarks.catalog.models import Product
+from tests.benchmarks.catalog.models import Brand, Product
 
 
 class Questions:
@@ -18,6 +18,9 @@ class Questions:
 
     def get_slug(self, n: int) -> Any:
         return Product.objects.get(slug=f"product-{n}")
+
+    def get_brand(self, n: int) -> Any:
+        return Brand.objects.get(pk=n % 50 + 1)
 
     def page(self, n: int) -> Any:
         return list(Product.objects.filter(category_id=n % 200 + 1).order_by("price", "id")[:20])

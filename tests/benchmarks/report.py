@@ -58,6 +58,9 @@ def _goal(title: str, found: dict[str, Measured]) -> tuple[str, str]:
         ratio = ours.best / base.best
         mark = "✓" if ratio <= case.goal else "✗"
         return f"{ratio:.2f} × floor {mark}", f"≤ {case.goal:g} ×"
+    if case.kind is Kind.NEAR:
+        mark = "✓" if ours.best * 1e6 <= case.goal else "✗"
+        return f"{ours.best * 1e6:.1f} µs {mark}", f"≤ {case.goal:g} µs"
     added = (ours.best - base.best) * 1e6
     mark = "✓" if added <= case.goal else "✗"
     return f"{added:+.0f} µs {mark}", f"≤ +{case.goal:.0f} µs"

@@ -30,8 +30,9 @@ INSTALLED_APPS = [
 ]
 BENCHMARK_MANAGER = _contender.manager
 
-# Of cachepatterns nothing but a prefix: strict, stamps checked, statistics on.
-CACHEPATTERNS = {"PREFIX": "bench"}
+# Of cachepatterns little but a prefix: strict, stamps checked, statistics on. Memory answers only
+# where all models of a query accept it: see `catalog.caching`.
+CACHEPATTERNS = {"PREFIX": "bench", "TIERS": {"static": {"local": True}}}
 CACHALOT_TIMEOUT = 3600
 CACHEOPS_REDIS = _cache_url
 CACHEOPS = {"catalog.*": {"ops": "all", "timeout": 3600}}
