@@ -90,7 +90,24 @@ def _carried_out(model: Any, calls: tuple[Call, ...]) -> Any:
     return queryset
 
 
-class NotingMixin:
+class _MayChangeItsClass:
+    """A queryset that somebody makes one of another class has its query before that: classes that
+    are not ours can not build it later."""
+
+    @property
+    def __class__(self) -> Any:
+        return type(self)
+
+    @__class__.setter
+    def __class__(self, cls: Any) -> None:
+        _ = self._query  # type: ignore[attr-defined]
+        _set_class(self, cls)
+
+
+_set_class: Any = vars(object)["__class__"].__set__
+
+
+class NotingMixin(_MayChangeItsClass):
     """The methods that are noted. What a class does otherwise than Django is never passed by:
     see `CachedQuerySetMixin._notes`."""
 

@@ -131,7 +131,12 @@ def get_rows(plan: RowPlan, model: type[models.Model], values: Iterable[Any]) ->
             seconds = time.perf_counter() - started
             _count(plan, outcome.MISS, seconds, len(missing), took, size, reason)
     attname = plan.narrowing.attname
-    return {getattr(made, attname): made for made in plan.instances(rows, model)}
+    made = {getattr(each, attname): each for each in plan.instances(rows, model)}
+    if rows is found.rows:
+        return made
+    # In the order in which they were asked for, as since Django 6.1.
+    ordered = {value: made[value] for value in wanted.values() if value in made}
+    return ordered if len(ordered) == len(made) else made
 
 
 class _Found:

@@ -271,6 +271,17 @@ def test_what_a_queryset_has_stays_with_it_and_goes_on_to_its_clones():
     assert found.keys() - {"_recipe"} == expected.keys() - {"_query"}
 
 
+def test_a_queryset_whose_class_is_changed_keeps_its_query():
+    class Other(QuerySet):
+        pass
+
+    queryset = noted(pk=1)
+    queryset.__class__ = Other
+    assert type(queryset) is Other
+    assert '"id" = 1' in str(queryset.query)
+    assert type(queryset.all()) is Other
+
+
 def test_an_iterable_of_somebody_s_own_stays():
     class Own(ValuesIterable):
         pass
