@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from cachepatterns.converting import cached
     from cachepatterns.core.change import Change
     from cachepatterns.core.tag import ANY, tag
-    from cachepatterns.explicit import invalidate
+    from cachepatterns.explicit import ainvalidate, invalidate, invalidate_on_commit
     from cachepatterns.managers import CachedManager
     from cachepatterns.policy import ModelPolicy
     from cachepatterns.queryset import CachedQuerySet
     from cachepatterns.read.options import uncached
     from cachepatterns.registry import register
+    from cachepatterns.signals import invalidated
 
 __version__ = "0.1.0"
 
@@ -29,9 +30,12 @@ _HOMES = {
     "CachedQuerySet": "queryset",
     "Change": "core.change",
     "ModelPolicy": "policy",
+    "ainvalidate": "explicit",
     "announces": "announcing",
     "cached": "converting",
     "invalidate": "explicit",
+    "invalidate_on_commit": "explicit",
+    "invalidated": "signals",
     "register": "registry",
     "tag": "core.tag",
     "uncached": "read.options",
@@ -43,9 +47,12 @@ __all__ = [
     "CachedQuerySet",
     "Change",
     "ModelPolicy",
+    "ainvalidate",
     "announces",
     "cached",
     "invalidate",
+    "invalidate_on_commit",
+    "invalidated",
     "register",
     "tag",
     "uncached",

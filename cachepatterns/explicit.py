@@ -2,36 +2,92 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
-from django.db import connections, models
+from asgiref.sync import sync_to_async
+from django.db import connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
+from cachepatterns.backends.store import current_store
+from cachepatterns.conf import config
 from cachepatterns.core import tag as tags
+from cachepatterns.core.key import tag_key
 from cachepatterns.exceptions import CachePatternsError
 from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.options import uncached
 from cachepatterns.registry import concrete_model, site, table_name
 from cachepatterns.replicas import primary_alias
-from cachepatterns.transactions import database_id
+from cachepatterns.transactions import database_id, in_transaction
 from cachepatterns.write.changes import Values, model_tags, row_tags
-from cachepatterns.write.dispatch import record
+from cachepatterns.write.dispatch import record, tell
 
 Target = models.Model | type[models.Model] | QuerySet[Any] | str
 
+PATTERN_LOOKS_AT = 1_000_000
+"""Keys of the server that a pattern is compared with at most."""
 
-def invalidate(*targets: Target, using: str = "default", source: str = "explicit") -> int:
+
+def invalidate(
+    *targets: Target,
+    pattern: str | None = None,
+    using: str = "default",
+    source: str = "explicit",
+) -> int:
     """Invalidate every entry that rests on `targets`; returns the number of tags bumped.
 
     A target is an instance, a model, a queryset or a tag from `cachepatterns.tag`. Of rows,
     what the database holds now and what the instance holds both count, so the lists they
     stand in go too. Inside a transaction it happens after the commit. Raises
     `CachePatternsError` for a model that is not registered, `TypeError` for anything else.
+
+    `pattern` is the last resort: a glob of *tags* (``"#catalog:*"``, ``"shop.product@*:pk=7"``),
+    looked for among all keys of the server. Inside a transaction it is looked for after the
+    commit, when 0 has been returned. Raises `BackendError` where Redis does not answer, and
+    `CachePatternsError` where the server has more than `PATTERN_LOOKS_AT` keys, having bumped
+    what it had found until then.
     """
     using = primary_alias(using)
     connection = connections[using]
+    count = _invalidate_pattern(connection, pattern, source) if pattern is not None else 0
+    return count + _invalidate(connection, targets, source)
+
+
+async def ainvalidate(
+    *targets: Target,
+    pattern: str | None = None,
+    using: str = "default",
+    source: str = "explicit",
+) -> int:
+    """`invalidate`, for coroutines."""
+    run = partial(invalidate, *targets, pattern=pattern, using=using, source=source)
+    return await sync_to_async(run)()
+
+
+def invalidate_on_commit(
+    *targets: Target, using: str = "default", source: str = "explicit"
+) -> None:
+    """`invalidate`, by the rows as they are now and once more as they are committed.
+
+    For code that calls it in the midst of a transaction which goes on to write where no layer
+    can see: a queryset may choose other rows by then, an instance's row may stand in other
+    lists. Outside of `atomic` it is `invalidate`. What a savepoint takes back is not looked at
+    again.
+    """
+    invalidate(*targets, using=using, source=source)
+    rows = [target for target in targets if isinstance(target, (models.Model, QuerySet))]
+    alias = primary_alias(using)
+    if rows and connections[alias].in_atomic_block:
+        again = partial(invalidate, *rows, using=using, source=source)
+        transaction.on_commit(again, using=alias, robust=True)
+
+
+def _invalidate(connection: BaseDatabaseWrapper, targets: tuple[Target, ...], source: str) -> int:
+    using = connection.alias
     database = database_id(connection)
     wanted: set[str] = set()
     labels: set[str] = set()
@@ -99,3 +155,51 @@ def _rows(
         queryset = target
     with uncached():
         yield from list(queryset.using(using).order_by().values(*attnames))
+
+
+def _invalidate_pattern(connection: BaseDatabaseWrapper, pattern: str, source: str) -> int:
+    """Bump the tags that match.
+
+    What must not happen: a reader loads the old value before this, and stores it after the
+    search. So it is not entries that are looked for but stamps: the stamp he holds stood when
+    the search began, and a search that is not cut short finds all of these. Who mints his
+    stamps later loads later.
+    """
+    if not isinstance(pattern, str) or not pattern:
+        raise TypeError(f"invalidate() takes as pattern a glob of tags, not {pattern!r}.")
+    if connection.in_atomic_block:
+        later = partial(_bump_pattern, pattern, source, connection.alias)
+        transaction.on_commit(later, using=connection.alias, robust=True)
+        return 0
+    if in_transaction(connection):
+        raise CachePatternsError(
+            "In a transaction that was begun by hand nobody can wait for its commit: "
+            "call invalidate(pattern=…) after it."
+        )
+    return _bump_pattern(pattern, source, connection.alias)
+
+
+def _bump_pattern(pattern: str, source: str, using: str) -> int:
+    store, prefix, found = current_store(), config().PREFIX, set[str]()
+    head = tag_key(prefix, "")
+    pages = store.backend.scan(f"{glob.escape(head)}{pattern}", limit=PATTERN_LOOKS_AT)
+    is_whole = False
+    while True:
+        try:
+            page = store.call("search", next, pages)
+        except StopIteration as end:
+            is_whole = bool(end.value)
+            break
+        found.update(key.removeprefix(head) for key in page)
+        store.bump(page)
+    if found:
+        labels = tuple(sorted({tags.label_of(name) for name in found}))
+        event = InvalidationEvent(labels, tuple(sorted(found)), source, using)
+        tell([event], 0.0, delivered=not store.undelivered)
+    if not is_whole:
+        raise CachePatternsError(
+            f"The server has more than {PATTERN_LOOKS_AT} keys: {len(found)} tags that match "
+            f"{pattern!r} were invalidated, others may be left. Invalidate a model or a named "
+            "tag instead."
+        )
+    return len(found)

@@ -1,9 +1,16 @@
 """Public signals, for code that wants to know what the cache did.
 
-``invalidated`` is sent after tags have been bumped, with ``tags`` (a frozenset of tag
-strings), ``source`` (``"save"``, ``"update"``, ``"raw SQL"``, …) and ``using`` (the
-database alias, or ``None`` where no database was written). Receivers that raise are
-logged; they can not undo a write that has been committed.
+``invalidated`` is sent after tags have been bumped, in the process that bumped them (a relay,
+for what nobody else could), with
+
+* ``tags``, a frozenset of tag strings, and ``labels``, one of the models and families of named
+  tags that they belong to (``"shop.product"``, ``"#catalog"``);
+* ``source``: ``"save"``, ``"update"``, ``"raw SQL"``, …;
+* ``using``: the database alias, or ``None`` where no database was written;
+* ``delivered``: false where Redis did not answer, and the bump is owed.
+
+Never before the commit. Receivers that raise are logged; they can not undo a write that has been
+committed.
 """
 
 from django.dispatch import Signal

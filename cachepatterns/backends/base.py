@@ -7,7 +7,7 @@ raises `BackendError`, and nothing else, when the server does not answer properl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -177,8 +177,9 @@ class Backend(ABC):
         """Remove keys; returns how many there were. Deleting stamps is what a bump is."""
 
     @abstractmethod
-    def scan(self, pattern: str, *, limit: int) -> Iterator[list[str]]:
-        """Pages of keys that match a glob, until about `limit` keys were *looked at*."""
+    def scan(self, pattern: str, *, limit: int) -> Generator[list[str], None, bool]:
+        """Pages of keys that match a glob, until about `limit` keys were *looked at*; the
+        generator's value is whether these were all."""
 
     @abstractmethod
     def inspect(self, keys: Sequence[str]) -> list[KeyInfo]:

@@ -10,7 +10,7 @@ import fnmatch
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from cachepatterns.backends.base import (
     MARK_SECONDS,
@@ -173,13 +173,14 @@ class LocMemBackend(Backend):
                 gone += self._lists.pop(key, None) is not None
             return gone
 
-    def scan(self, pattern: str, *, limit: int) -> Iterator[list[str]]:
+    def scan(self, pattern: str, *, limit: int) -> Generator[list[str], None, bool]:
         with self._lock:
             keys = [*self._values, *self._counters, *self._lists]
         matches = re.compile(fnmatch.translate(pattern)).match
         page = [key for key in keys[:limit] if matches(key)]
         if page:
             yield page
+        return len(keys) <= limit
 
     def inspect(self, keys: Sequence[str]) -> list[KeyInfo]:
         with self._lock:

@@ -6,7 +6,7 @@ Stamps are always read from the primary: a replica may still hold one that was b
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
@@ -217,7 +217,7 @@ class RedisBackend(Backend):
             gone += client.unlink(*keys[start : start + _DELETE_BATCH])
         return gone
 
-    def scan(self, pattern: str, *, limit: int) -> Iterator[list[str]]:
+    def scan(self, pattern: str, *, limit: int) -> Generator[list[str], None, bool]:
         cursor, seen = 0, 0
         while True:
             cursor, page = self._scan_page(cursor, pattern)
@@ -225,7 +225,7 @@ class RedisBackend(Backend):
             if page:
                 yield [key.decode() if isinstance(key, bytes) else key for key in page]
             if cursor == 0 or seen >= limit:
-                return
+                return cursor == 0
 
     @_translated
     def _scan_page(self, cursor: int, pattern: str) -> tuple[int, list[bytes]]:

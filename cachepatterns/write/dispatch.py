@@ -172,7 +172,12 @@ def tell(events: Iterable[InvalidationEvent], seconds: float, delivered: bool) -
         if not invalidated.receivers:
             continue
         for receiver, answer in invalidated.send_robust(
-            sender=None, tags=frozenset(event.tags), source=event.source, using=event.using
+            sender=None,
+            tags=frozenset(event.tags),
+            labels=frozenset(event.labels),
+            source=event.source,
+            using=event.using,
+            delivered=delivered,
         ):
             if isinstance(answer, Exception):
                 log.log("A receiver of `invalidated` failed: %r: %r", receiver, answer)
