@@ -39,9 +39,10 @@ class CategoryPolicy(ModelPolicy):
 
 @register(Country, TaxRate)
 class ReferencePolicy(ModelPolicy):
-    """Looked up, hardly ever changed."""
+    """Looked up, hardly ever changed: each process may answer from its own memory."""
 
-    tier = "static"
+    tier = "local"
+    accepts_staleness = 1.0
 
     def warm(self) -> Iterable[QuerySet[Any]]:
         yield queries.countries()

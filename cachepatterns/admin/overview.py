@@ -141,13 +141,13 @@ def _cards(found: Report) -> list[dict[str, str]]:
 def _outbox_card(outbox: Outbox, *, alone: bool) -> dict[str, str]:
     """How many events wait, for how long, and who looks after them."""
     relays = ngettext("%(n)d relay", "%(n)d relays", outbox.relays) % {"n": outbox.relays}
-    notes = [relays, _("lease stands") if outbox.leased else _("no lease")]
+    notes = [_("waiting"), relays, _("lease stands") if outbox.leased else _("no lease")]
     if outbox.oldest_seconds is not None:
-        notes.insert(0, _("for %(age)s") % {"age": duration(outbox.oldest_seconds)})
+        notes[0] = _("waiting for %(age)s") % {"age": duration(outbox.oldest_seconds)}
     title = _("Outbox") if alone else _("Outbox of %(alias)s") % {"alias": outbox.alias}
     return _card(
         title,
-        _("%(n)s waiting") % {"n": "–" if outbox.backlog is None else amount(outbox.backlog)},
+        "–" if outbox.backlog is None else amount(outbox.backlog),
         " · ".join(notes),
         "" if outbox.leased else "hurting",
     )
@@ -197,6 +197,11 @@ def _policy(model: ModelReport) -> list[tuple[str, str, str]]:
     name = "narrow_by_only" if policy.narrow_by_only is not None else "narrow_by"
     line(name, ", ".join(n.name for n in resolved.narrowing) or "–")
     line("affects", _("rules of its own") if resolved.has_rules else _("none"))
+    line("consistency", policy.consistency)
+    if resolved.tier.local:
+        line(
+            "accepts_staleness", duration(resolved.tier.accepts) if resolved.tier.accepts else "–"
+        )
     line("version", str(policy.version))
     line("databases", ", ".join(sorted(resolved.databases)))
     return lines

@@ -7,7 +7,7 @@ plan, nothing to be cached here and now. The long way asks everything again, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -22,9 +22,7 @@ from django.db.models.query import (
 from django.db.models.sql.constants import MULTI
 
 from cachepatterns.conf import config
-from cachepatterns.core import asked as forms
 from cachepatterns.core.codec import Row
-from cachepatterns.read.asking import Noted
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.eligibility import why_not_here, why_not_this
@@ -34,8 +32,7 @@ from cachepatterns.read.plans import ROWS, QueryPlan, plain, plans_of
 from cachepatterns.read.shape import shape_of
 from cachepatterns.registry import site
 
-AGGREGATES = frozenset({Avg, Count, Max, Min, Sum})
-"""Those whose like is known by their class and their column."""
+_AGGREGATES = frozenset({Avg, Count, Max, Min, Sum})
 
 
 def fetch(queryset: Any) -> list[Any] | None:
@@ -136,16 +133,7 @@ def _ask(
         question = plan.question((*values, more) if more else values)
     except NO_VALUE:
         return None
-    loading: Callable[[], list[Row]] = partial(load, using)
-    if asker is None:
-        form = _FORMS[operation]
-        # Of a slice whose order is not told, an aggregate may be of other rows each time.
-        is_told = form != forms.AGGREGATES
-        loading = asker = Noted(loading, using, form, is_told, tuple([each for _, each in more]))
-    return read(question, loading, asker), plan
-
-
-_FORMS = {"count": forms.ROWS, "exists": forms.EXISTS, "aggregate": forms.AGGREGATES}
+    return read(question, lambda: load(using), asker), plan
 
 
 def _plain_set(queryset: Any, using: str) -> QuerySet[Any]:
@@ -166,7 +154,7 @@ def _spelled(
     # As Django orders them: those named by the caller first.
     for alias, found in (*kwargs.items(), *((None, arg) for arg in args)):
         kind = type(found)
-        if kind not in AGGREGATES:
+        if kind not in _AGGREGATES:
             return None
         given, options = getattr(found, "_constructor_args", _NOTHING)
         if options or len(given) != 1 or type(given[0]) is not str or given[0] not in columns:

@@ -131,6 +131,16 @@ def test_a_models_page_tells_patterns_policy_and_reasons(login, counted):
         assert said in page
 
 
+def test_a_models_page_tells_how_old_an_answer_may_be_and_what_came_from_memory(login):
+    recorder = Recorder(background=False)
+    for _ in range(7):
+        recorder(ReadEvent("shop.country", "list", "near", 0.00001))
+    recorder.flush()
+    page = text(login(VIEW).get(f"{OVERVIEW}model/shop.country/"))
+    assert "7 (7 in memory)" in page
+    assert "accepts_staleness 1 s" in page
+
+
 COARSE = InvalidationEvent(
     ("app.item",), ("app.item@ab",), "raw SQL", coarse=True, site="shop.<b>jobs</b>:12"
 )

@@ -32,7 +32,7 @@ def overview() -> str:
 def test_the_overview_shows_the_outbox(outbox, relay):
     page = overview()
     assert "No relay delivers the outbox, so every read goes to the database." in page
-    assert "1 waiting" in page
+    assert "1 waiting for" in page
     assert "0 relays · no lease" in page
     relay.round()
     found = report()

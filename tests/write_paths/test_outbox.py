@@ -74,7 +74,7 @@ def test_a_relay_makes_up_for_a_writer_that_nobody_heard_of(path, way, outbox, m
     now = truth(path.group, "default")
     assert now != before, "the path writes nothing that is read"
     assert differing(found, now) == {}
-    if is_told(path.how, connection):
+    if is_told(path, connection):
         assert path.spares - hits == set()
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
@@ -25,7 +26,7 @@ def lease_unchecked() -> Iterator[None]:
     read = RedisBackend.read
 
     def always_leased(self: RedisBackend, *args: Any) -> Reading:
-        return replace(read(self, *args), leased=True)
+        return msgspec.structs.replace(read(self, *args), leased=True)
 
     with patch.object(RedisBackend, "read", always_leased):
         yield
