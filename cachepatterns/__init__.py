@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cachepatterns.core.change import Change
     from cachepatterns.core.tag import ANY, tag
     from cachepatterns.explicit import ainvalidate, invalidate, invalidate_on_commit
+    from cachepatterns.importing import no_invalidation
     from cachepatterns.managers import CachedManager
     from cachepatterns.policy import ModelPolicy
     from cachepatterns.queryset import CachedQuerySet
@@ -36,6 +37,7 @@ _HOMES = {
     "invalidate": "explicit",
     "invalidate_on_commit": "explicit",
     "invalidated": "signals",
+    "no_invalidation": "importing",
     "register": "registry",
     "tag": "core.tag",
     "uncached": "read.options",
@@ -53,6 +55,7 @@ __all__ = [
     "invalidate",
     "invalidate_on_commit",
     "invalidated",
+    "no_invalidation",
     "register",
     "tag",
     "uncached",

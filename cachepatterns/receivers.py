@@ -20,6 +20,7 @@ from cachepatterns.observe import InvalidationEvent
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id, pending_writes
 from cachepatterns.write.dispatch import record
+from cachepatterns.write.wholesale import wholesale
 
 
 def connect() -> None:
@@ -34,7 +35,7 @@ def saved(sender: type[models.Model], instance: models.Model, using: str, **kwar
     """Name the object that was saved, unless the statement has named it already."""
     policy = site.policy_for(sender)
     connection = connections[using]
-    if policy is None or policy.pk is None or policy.tier.ttl is None:
+    if policy is None or policy.pk is None or policy.tier.ttl is None or wholesale():
         return
     pending = pending_writes(connection)
     if pending is None or any(event.object_pk == str(instance.pk) for event in pending.events):

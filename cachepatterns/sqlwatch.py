@@ -30,6 +30,7 @@ from cachepatterns.transactions import (
 from cachepatterns.write.appending import Appended, appended
 from cachepatterns.write.coarse import coarse_event, written_tables
 from cachepatterns.write.dispatch import REFUSALS, mark_written, record, statement_fence
+from cachepatterns.write.wholesale import wholesale
 
 log = BurstLog()
 
@@ -71,6 +72,11 @@ def watch(
     mark_written(connection)
     if found.kind is Kind.TRANSACTION or not _concerns_us(found):
         return execute(sql, params, many, context)
+    whole = wholesale()
+    if whole is not None:
+        may_begin = _may_run_in_transaction(connection, found, sql)
+        with whole.around(connection, found, may_begin=may_begin):
+            return execute(_marked(sql, connection, found), params, many, context)
     telling = _telling(connection, found, sql, params, many, context["cursor"])
     if telling is not None:
         return telling.run(

@@ -45,6 +45,7 @@ class Fence:
         self._guards: dict[str, list[str]] = {}
         self._lock = threading.Lock()
         self._released = False
+        self._registered = 0.0
         self.is_missed = False
         """Whether Redis was not reached, and the write proceeds all the same."""
         self.leaves_mark = False
@@ -83,6 +84,13 @@ class Fence:
                 }
             )
 
+    def assure(self) -> None:
+        """Register again at once if that is overdue: the process may have stood still for
+        longer than a registration lives. Raises `WriteRefused` as `add` does."""
+        if self._guards and time.monotonic() - self._registered > config().FENCE_SECONDS / 2:
+            with self._lock:
+                self._register(self._guards, renew=True)
+
     def release(self, names: Iterable[str]) -> bool:
         """Bump the tags and take the registration back; returns whether Redis did it."""
         prefix = config().PREFIX
@@ -109,7 +117,9 @@ class Fence:
         """Register again: never after the release."""
         with self._lock:
             if not self._released and self._guards:
+                started = time.monotonic()
                 current_store().fence(self.token, self._guards, renew=True)
+                self._registered = started
 
     def abandon(self, *, is_over: bool) -> None:
         """The transaction's hooks were dropped. If it is certainly over, bump and release from
@@ -119,11 +129,14 @@ class Fence:
             self._released = True
             _abandoned.put((self.token, dict(self._guards)))
 
-    def _register(self, guards: dict[str, list[str]]) -> None:
+    def _register(self, guards: dict[str, list[str]], *, renew: bool = False) -> None:
         # Noted first: a command that timed out may have been carried out all the same.
         self._guards.update(guards)
+        started = time.monotonic()
         try:
-            current_store().fence(self.token, guards)
+            current_store().fence(self.token, guards, renew=renew)
+            if renew or not self._registered:  # that of the oldest of its guards
+                self._registered = started
         except (BackendError, ConfigurationError) as error:
             if config().ON_REDIS_ERROR == "refuse":
                 raise WriteRefused(
