@@ -32,7 +32,7 @@ class InvalidationEvent(models.Model):
     It is committed with the write or not at all, so a bump that is lost after the COMMIT (a
     crash, Redis away) is made up for by a relay (``manage.py relay_invalidations``).
 
-    ``payload`` has one of two shapes, both independent of aliases and settings:
+    ``payload`` has one of these shapes, all independent of aliases and settings:
 
     * from Django, tags that are worked out: ``{"tags": ["app.item@3f2a:pk=7", …],
       "labels": ["app.item"]}``, and where known ``"object": ["app.item", "7"]``;
@@ -45,11 +45,18 @@ class InvalidationEvent(models.Model):
       then the model tag is bumped. A row whose old and new values can not be paired may be
       given as two.
 
+    * from anybody else who may insert here (docs/invalidation.md): ``{"model": "app.item"}``, with
+      ``rows`` as above or without, ``{"named": [["catalog", 5], …]}``, or both in one.
+
+    What can not be understood bumps everything, and is parked: ``error`` says why, and the row
+    is kept until somebody deletes it.
+
     ``token`` names the writing transaction where Django will bump after its COMMIT and leave
     a mark in Redis, which spares the relay the bump. Empty where nobody does (triggers, commits
     by hand): such an insert wakes the relays on PostgreSQL by ``NOTIFY cachepatterns``.
 
-    Not to be cached, and rows are never updated but for ``delivered_at``.
+    Not to be cached, and rows are never updated but for ``delivered_at`` and
+    ``error``.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -58,6 +65,7 @@ class InvalidationEvent(models.Model):
     source = models.CharField(max_length=100, db_default="", blank=True)
     payload = models.JSONField()
     delivered_at = models.DateTimeField(null=True, editable=False)
+    error = models.CharField(max_length=300, db_default="", blank=True, editable=False)
 
     class Meta:
         default_permissions = ()

@@ -30,6 +30,7 @@ def outbox_findings() -> Iterator[Finding]:
             if config().OUTBOX:
                 yield from _relays(alias, topic)
                 yield _backlog(alias, topic)
+                yield from _parked(alias, topic)
             elif is_installed(alias):
                 yield Finding(
                     topic=topic,
@@ -80,3 +81,18 @@ def _backlog(alias: str, topic: str) -> Finding:
         text=text,
         hint="Look at the relays' logs; run more of them if they can not keep up.",
     )
+
+
+def _parked(alias: str, topic: str) -> Iterator[Finding]:
+    """What no relay understood; the newest first."""
+    parked = InvalidationEvent.objects.using(alias).exclude(error="").order_by("-id")
+    newest = parked.first()
+    if newest is not None:
+        yield Finding(
+            topic=topic,
+            state=State.WARNING,
+            text=f"{parked.count()} events were not understood, and everything was bumped for "
+            f"each. The newest, from {newest.source or 'an unnamed source'}: {newest.error}",
+            hint="Mend what writes them (docs/invalidation.md has the shapes), and delete them: "
+            f"DELETE FROM {InvalidationEvent._meta.db_table} WHERE error <> ''.",
+        )

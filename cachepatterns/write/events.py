@@ -6,6 +6,7 @@ import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db import connections, transaction
 from django.db.models import QuerySet, TextField
@@ -15,7 +16,7 @@ from cachepatterns.backends.store import Store
 from cachepatterns.conf import config
 from cachepatterns.core.key import mark_key, tag_key
 from cachepatterns.models import InvalidationEvent as Row
-from cachepatterns.observe import InvalidationEvent
+from cachepatterns.observe import ErrorEvent, InvalidationEvent, emit
 from cachepatterns.write.dispatch import tell
 from cachepatterns.write.payloads import told
 
@@ -35,6 +36,14 @@ class Delivered:
     backlog: int
     delivered: int
     is_empty: bool
+
+
+class Read(NamedTuple):
+    """An event, and what it was understood to be; or why it was not."""
+
+    id: int
+    event: InvalidationEvent | None
+    error: str
 
 
 class Events:
@@ -79,21 +88,25 @@ class Events:
             yield batch
             last = batch[-1][0]
 
-    def bump(self, store: Store, batch: Iterable[Told]) -> list[InvalidationEvent]:
+    def bump(self, store: Store, batch: Iterable[Told]) -> list[Read]:
         """Bump what the events name; raises `BackendError`, since what fails is not owed but
         kept. Returns what they were understood to be."""
         connection, prefix = connections[self.using], config().PREFIX
-        found = [told(payload, source, connection) for _, _, source, payload in batch]
-        events = [event for event in found if event is not None]
+        found = [
+            Read(number, *told(payload, source, connection))
+            for number, _, source, payload in batch
+        ]
+        events = [read.event for read in found if read.event is not None]
         keys = dict.fromkeys(tag_key(prefix, tag) for event in events for tag in event.tags)
         if keys:
             store.call("relay", store.backend.delete, list(keys))
-        return events
+        return found
 
     def forget_old(self) -> int:
         """Delete a batch of what is kept no longer; returns how many there were."""
+        # What is parked is for somebody to look at.
         old = Now() - datetime.timedelta(seconds=config().OUTBOX_RETENTION_SECONDS)
-        ids = self._all().filter(delivered_at__lt=old).order_by("delivered_at", "id")
+        ids = self._all().filter(delivered_at__lt=old, error="").order_by("delivered_at", "id")
         found = list(ids.values_list("id", flat=True)[: 2 * BATCH])
         if found:
             self._all().filter(id__in=sorted(found)).delete()
@@ -109,10 +122,19 @@ class Events:
         done = {token for token, mark in zip(tokens, marks, strict=True) if mark is not None}
         started = time.perf_counter()
         bumped = self.bump(store, [event for event in batch if event[1] not in done])
-        tell(bumped, time.perf_counter() - started, delivered=True)
+        events = [read.event for read in bumped if read.event is not None]
+        tell(events, time.perf_counter() - started, delivered=True)
         ids = [event for event, *_ in batch]
         self._all().filter(id__in=ids).update(delivered_at=Now())
+        for read in bumped:
+            if read.error:
+                self._park(read)
         return ids
+
+    def _park(self, read: Read) -> None:
+        """Say in the table what is wrong with an event, and keep it."""
+        emit(ErrorEvent("relay", "malformed", read.error))
+        self._all().filter(id=read.id).update(error=read.error[:300])
 
     def _all(self) -> QuerySet[Row]:
         return Row._base_manager.using(self.using)

@@ -1,8 +1,9 @@
 """Events of the outbox, read: from a payload to the tags it concerns.
 
 What Django wrote holds its tags; what triggers wrote holds rows, whose tags are worked out here
-by the functions that Django's own writes use (`write.changes`). What can not be understood
-bumps everything: fewer hits, but nothing stale.
+by the functions that Django's own writes use (`write.changes`), and so is what other services
+have put in. What can not be understood bumps everything: fewer hits, but nothing stale; and it is
+told why, so that whoever wrote it can be.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from msgspec import structs
 
 from cachepatterns.core import tag
 from cachepatterns.core.change import Change, RowValues
 from cachepatterns.observe import BurstLog, InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
-from cachepatterns.registry import site
+from cachepatterns.registry import concrete_model, site, table_name
 from cachepatterns.transactions import database_id
 from cachepatterns.write.changes import (
     Values,
@@ -36,28 +39,92 @@ Columns = Mapping[str, Any]
 Rows = Sequence[tuple[Columns | None, Columns | None]]
 
 
-def told(payload: str, source: str, connection: BaseDatabaseWrapper) -> InvalidationEvent | None:
-    """What a recorded event invalidates; `None` if nothing (any more)."""
+class Malformed(ValueError):
+    """A payload that no relay can make sense of; the message is for whoever has written it."""
+
+
+def told(
+    payload: str, source: str, connection: BaseDatabaseWrapper
+) -> tuple[InvalidationEvent | None, str]:
+    """What a recorded event invalidates, `None` if nothing (any more); and what is wrong with
+    it, if it could not be understood."""
     try:
         # Exactly: what rules compare must not have gone through a float.
         found = json.loads(payload, parse_float=Decimal)
-        if "tags" in found:
-            label, pk = found.get("object") or (None, None)
-            return InvalidationEvent(
-                labels=tuple(map(str, found["labels"])),
-                tags=tuple(map(str, found["tags"])),
-                source=source,
-                using=connection.alias,
-                object_label=label,
-                object_pk=pk,
-            )
-        table, rows = str(found["table"]), found["rows"]
-        pairs = None if rows is None else [(row["old"], row["new"]) for row in rows]
+        if not isinstance(found, dict):
+            raise Malformed(f"The payload is no object, but {found!r}.")
+        return _understood(found, source, connection), ""
+    except (ValueError, TypeError, KeyError, AttributeError, LookupError) as error:
+        why = str(error) if isinstance(error, Malformed) else f"{type(error).__name__}: {error}"
+        log.log(
+            "An event of the outbox is not understood; everything is bumped. %s %r", why, payload
+        )
+        return _everything(source or "outbox", connection), why
+
+
+def _understood(
+    found: Mapping[str, Any], source: str, connection: BaseDatabaseWrapper
+) -> InvalidationEvent | None:
+    if "tags" in found:
+        label, pk = found.get("object") or (None, None)
+        return InvalidationEvent(
+            labels=tuple(map(str, found["labels"])),
+            tags=tuple(map(str, found["tags"])),
+            source=source,
+            using=connection.alias,
+            object_label=label,
+            object_pk=pk,
+        )
+    if "table" in found:
         source = source or f"database {str(found.get('op') or 'trigger').lower()}"
-    except (ValueError, TypeError, KeyError, AttributeError):
-        log.log("An event of the outbox is not understood; everything is bumped: %r", payload)
-        return _everything(source or "outbox", connection)
-    return _told_by_table(table, pairs, source, connection)
+        return _told_by_table(str(found["table"]), _pairs(found["rows"]), source, connection)
+    if not found.keys() & {"model", "named"}:
+        raise Malformed('It has neither "model", "table", "tags" nor "named".')
+    event, source = None, source or "another service"
+    if "model" in found:
+        table = _table_of(found["model"])
+        event = _told_by_table(table, _pairs(found.get("rows")), source, connection)
+    named = _named(found.get("named", ()))
+    if not named:
+        return event
+    labels = {tag.label_of(name) for name in named}
+    if event is None:
+        return InvalidationEvent(tuple(sorted(labels)), tuple(sorted(named)), source)
+    return structs.replace(
+        event,
+        labels=tuple(sorted(labels.union(event.labels))),
+        tags=tuple(sorted(named.union(event.tags))),
+    )
+
+
+def _table_of(label: object) -> str:
+    try:
+        return table_name(concrete_model(apps.get_model(str(label))))
+    except (LookupError, ValueError):
+        raise Malformed(f'There is no model {label!r}; "model" is "app.model".') from None
+
+
+def _pairs(rows: object) -> Rows | None:
+    if rows is None:
+        return None
+    try:
+        pairs = [(row["old"], row["new"]) for row in rows]  # type: ignore[attr-defined]
+    except (TypeError, KeyError):
+        pairs = [("", "")]
+    if not all(side is None or isinstance(side, dict) for pair in pairs for side in pair):
+        raise Malformed(
+            '"rows" is null or a list of {"old": …, "new": …}, each an object of columns or null.'
+        )
+    return pairs
+
+
+def _named(names: object) -> set[str]:
+    """Named tags, each given as what `cachepatterns.tag` takes."""
+    if not isinstance(names, (list, tuple)) or not all(
+        isinstance(name, list) and name and isinstance(name[0], str) for name in names
+    ):
+        raise Malformed('"named" is a list of tags, each a list: ["catalog", 5].')
+    return {tag.tag(*name) for name in names}
 
 
 def _told_by_table(
