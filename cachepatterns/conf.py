@@ -24,7 +24,8 @@ class Config:
     ALIAS: str = "default"
     """The ``CACHES`` alias (django-redis, or LocMemCache in tests) that holds entries."""
     PREFIX: str = "cp"
-    """The first part of every key; two deployments on one Redis need two prefixes."""
+    """The first part of every key. Two sites on one Redis need two prefixes, and so do two on
+    one database, unless they share the Redis and the prefix too: then they are one."""
     TIERS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Named freshness policies, added to or overriding the built-in ones: ``ttl``, ``jitter``,
     ``negative_ttl`` (60: how long it is believed, at most, that there is nothing), ``local``

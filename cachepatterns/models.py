@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from cachepatterns.conf import config
+
 
 class CacheDashboard(models.Model):
     """What the admin pages are hung on; it has no rows and is never queried."""
@@ -32,7 +34,7 @@ class InvalidationEvent(models.Model):
     It is committed with the write or not at all, so a bump that is lost after the COMMIT (a
     crash, Redis away) is made up for by a relay (``manage.py relay_invalidations``).
 
-    ``payload`` has one of these shapes, all independent of aliases and settings:
+    ``payload`` has one of these shapes, all independent of aliases:
 
     * from Django, tags that are worked out: ``{"tags": ["app.item@3f2a:pk=7", …],
       "labels": ["app.item"]}``, and where known ``"object": ["app.item", "7"]``;
@@ -50,6 +52,10 @@ class InvalidationEvent(models.Model):
 
     What can not be understood bumps everything, and is parked: ``error`` says why, and the row
     is kept until somebody deletes it.
+
+    Any of them may have a ``"prefix"``: that of the site whose entries the event concerns. Sites
+    with other prefixes that share the database share this table too, and leave it to its relays.
+    An event without one is delivered by whoever comes first.
 
     ``token`` names the writing transaction where Django will bump after its COMMIT and leave
     a mark in Redis, which spares the relay the bump. Empty where nobody does (triggers, commits
@@ -76,3 +82,17 @@ class InvalidationEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.source}"
+
+    @classmethod
+    def ours(cls, using: str) -> models.QuerySet[InvalidationEvent]:
+        """The events that relays under this `PREFIX` deliver."""
+        return cls._base_manager.using(using).filter(_has_our_prefix())
+
+    @classmethod
+    def of_others(cls, using: str) -> models.QuerySet[InvalidationEvent]:
+        """The events that are left to the relays of sites with another `PREFIX`."""
+        return cls._base_manager.using(using).exclude(_has_our_prefix())
+
+
+def _has_our_prefix() -> models.Q:
+    return models.Q(payload__prefix=config().PREFIX) | models.Q(payload__prefix__isnull=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from django.db import DatabaseError, connections
-from django.db.models import Min
+from django.db.models import Count, Min, QuerySet
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
@@ -31,6 +31,7 @@ def outbox_findings() -> Iterator[Finding]:
                 yield from _relays(alias, topic)
                 yield _backlog(alias, topic)
                 yield from _parked(alias, topic)
+                yield from _of_others(alias, topic)
             elif is_installed(alias):
                 yield Finding(
                     topic=topic,
@@ -68,10 +69,7 @@ def _relays(alias: str, topic: str) -> Iterator[Finding]:
 
 
 def _backlog(alias: str, topic: str) -> Finding:
-    waiting = InvalidationEvent.objects.using(alias).filter(delivered_at=None)
-    count = waiting.count()
-    oldest = waiting.aggregate(oldest=Min("created_at"))["oldest"]
-    age = 0.0 if oldest is None else max(0.0, time.time() - oldest.timestamp())
+    count, age = _waiting(InvalidationEvent.ours(alias))
     text = f"{count} events wait" + (f", the oldest for {age:.0f} s" if count else "")
     if age <= OLD_SECONDS:
         return Finding(topic=topic, state=State.OK, text=text)
@@ -96,3 +94,29 @@ def _parked(alias: str, topic: str) -> Iterator[Finding]:
             hint="Mend what writes them (docs/invalidation.md has the shapes), and delete them: "
             f"DELETE FROM {InvalidationEvent._meta.db_table} WHERE error <> ''.",
         )
+
+
+def _of_others(alias: str, topic: str) -> Iterator[Finding]:
+    """Sites with other prefixes write into the same table; what nobody delivers stays there."""
+    events = InvalidationEvent.of_others(alias)
+    count, age = _waiting(events)
+    if age <= OLD_SECONDS:
+        return
+    found = events.filter(delivered_at=None).values_list("payload__prefix", flat=True)
+    names = ", ".join(sorted(repr(name) for name in found.distinct()[:5]))
+    yield Finding(
+        topic=topic,
+        state=State.WARNING,
+        text=f"{count} events of sites with another PREFIX ({names}) wait, the oldest for "
+        f"{age:.0f} s",
+        hint="Run those sites' relays. If a site is no more, or has another PREFIX now: delete "
+        "its rows from cachepatterns_invalidationevent, and, if it has installed triggers, run "
+        "`manage.py cache_triggers install` here.",
+    )
+
+
+def _waiting(events: QuerySet[InvalidationEvent]) -> tuple[int, float]:
+    """How many of them are not delivered, and how many seconds the oldest has been waiting."""
+    found = events.filter(delivered_at=None).aggregate(n=Count("pk"), oldest=Min("created_at"))
+    oldest = found["oldest"]
+    return found["n"], 0.0 if oldest is None else max(0.0, time.time() - oldest.timestamp())

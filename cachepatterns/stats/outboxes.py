@@ -60,7 +60,7 @@ def _outbox(database: str, alias: str) -> Outbox:
 
 
 def _waiting(alias: str) -> tuple[int | None, float | None]:
-    events = InvalidationEvent._base_manager.using(alias).filter(delivered_at=None)
+    events = InvalidationEvent.ours(alias).filter(delivered_at=None)
     try:
         with transaction.atomic(using=alias):  # a missing table must not break the page's own
             found = events.aggregate(count=Count("pk"), oldest=Min("created_at"), now=Max(Now()))

@@ -81,6 +81,7 @@ def body(
         ),
         "same_keys": " AND ".join(f"o.k{i} = n.k{i}" for i in range(len(keys))),
         "outbox": outbox,
+        "prefix": literal(config().PREFIX),
         "table": literal(f"{schema}.{table}"),
     }
     return re.sub(r"@(\w+)@", lambda blank: blanks[blank[1]], _TEMPLATE)

@@ -46,7 +46,7 @@ BEGIN
 
     IF _count > 0 THEN
         INSERT INTO @outbox@ (source, payload) VALUES ('trigger', jsonb_build_object(
-            'table', '@table@', 'op', TG_OP, 'rows', _rows
+            'prefix', '@prefix@', 'table', '@table@', 'op', TG_OP, 'rows', _rows
         ));
     END IF;
     RETURN NULL;

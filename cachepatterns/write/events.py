@@ -47,7 +47,12 @@ class Read(NamedTuple):
 
 
 class Events:
-    """The outbox that an alias leads to."""
+    """The outbox that an alias leads to, but for what other sites' relays deliver.
+
+    The interleaving that must not happen: a writer of a site is cut off from its Redis, a relay
+    of another site delivers its event to *that* site's Redis, its own relay finds nothing left
+    and renews the lease.
+    """
 
     def __init__(self, using: str) -> None:
         self.using = using
@@ -103,13 +108,14 @@ class Events:
         return found
 
     def forget_old(self) -> int:
-        """Delete a batch of what is kept no longer; returns how many there were."""
+        """Delete a batch of what is kept no longer, whoever delivered it; returns how many."""
         # What is parked is for somebody to look at.
         old = Now() - datetime.timedelta(seconds=config().OUTBOX_RETENTION_SECONDS)
-        ids = self._all().filter(delivered_at__lt=old, error="").order_by("delivered_at", "id")
+        everybodys = Row._base_manager.using(self.using)
+        ids = everybodys.filter(delivered_at__lt=old, error="").order_by("delivered_at", "id")
         found = list(ids.values_list("id", flat=True)[: 2 * BATCH])
         if found:
-            self._all().filter(id__in=sorted(found)).delete()
+            everybodys.filter(id__in=sorted(found)).delete()
         return len(found)
 
     def _bump_and_mark(self, store: Store, batch: Sequence[Told]) -> list[int]:
@@ -137,7 +143,7 @@ class Events:
         self._all().filter(id=read.id).update(error=read.error[:300])
 
     def _all(self) -> QuerySet[Row]:
-        return Row._base_manager.using(self.using)
+        return Row.ours(self.using)
 
 
 def _as_told(events: QuerySet[Row]) -> list[Told]:

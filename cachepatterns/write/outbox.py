@@ -67,7 +67,11 @@ def write(
     tags = [tag for tag in event.tags if pending is None or not _covered(tag, pending.recorded)]
     if not tags or not _has_table(connection):
         return
-    payload: dict[str, Any] = {"tags": tags, "labels": list(event.labels)}
+    payload: dict[str, Any] = {
+        "prefix": config().PREFIX,
+        "tags": tags,
+        "labels": list(event.labels),
+    }
     if event.object_pk is not None:
         payload["object"] = [event.object_label, event.object_pk]
     _insert(connection, token, event.source, payload)
