@@ -21,6 +21,7 @@ from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.instances import is_stock_fetch_mode
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
+from cachepatterns.read.prefetching import asks_for_all_columns_of_one_table, targets
 from cachepatterns.read.raw import RAW_PATTERN as RAW
 from cachepatterns.read.raw import CachedRawQuery, declared_tags
 from cachepatterns.read.rowplans import why_no_rows
@@ -129,9 +130,22 @@ class CachedQuerySetMixin(NotingMixin):
             with uncached("select_for_update" if self.query.select_for_update else DECIDES):
                 super()._fetch_all()  # type: ignore[misc]
             return
+        if self._result_cache is None and self._asks_for_a_prefetch():
+            self._result_cache = targets(self)
         if self._result_cache is None:
             self._result_cache = direct.fetch(self)
         super()._fetch_all()  # type: ignore[misc]
+
+    def _asks_for_a_prefetch(self) -> bool:
+        """Whether these may be a foreign key's targets, as instances and nothing else."""
+        return (
+            "instance" in self._hints  # type: ignore[attr-defined]
+            and self._is_stock
+            and type(self.query) is CachedQuery
+            and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
+            and not self._known_related_objects  # type: ignore[attr-defined]
+            and is_stock_fetch_mode(self)
+        )
 
     def _leaves_to_django(self, name: str) -> bool:
         """Whether the class that ours was put before has no such method of its own."""
@@ -192,20 +206,8 @@ def _is_unchanged(query: Any) -> bool:
     """Whether nothing was asked of `query` yet."""
     return (
         type(query) is CachedQuery
-        and query.cache_options == DEFAULT
         and not query.where.children
-        and not query.is_sliced
-        and not query.combinator
-        and not query.distinct
-        and not query.annotations
-        and not query.select_related
-        and not query.select_for_update
-        and not query.extra
-        and not query.extra_tables
-        and not query.select
-        and not query.deferred_loading[0]
-        and query.deferred_loading[1]
-        and query.group_by is None
+        and asks_for_all_columns_of_one_table(query)
     )
 
 

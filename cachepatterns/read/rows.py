@@ -1,7 +1,7 @@
 """The row cache: one entry per row, found by primary key or unique field, compiling no SQL.
 
-``get(pk=…)``, ``get(slug=…)``, foreign key access and ``in_bulk()`` on a manager without filters
-end here. Many rows take one round trip; those missing take one query.
+``get(pk=…)``, ``get(slug=…)``, foreign key access, ``in_bulk()`` on a manager without filters and
+prefetches of foreign keys end here. Many rows take one round trip; those missing take one query.
 """
 
 from __future__ import annotations
