@@ -19,6 +19,8 @@ MARK_SECONDS = 60.0
 """How long a relay has to find the mark; later it bumps what was bumped already."""
 Heard = Callable[["BackendError | None"], None]
 """Called with what went wrong, or `None`, when the answer to a command was looked at."""
+StreamEntry = tuple[str, Mapping[str, str]]
+"""``(id, fields)`` of an entry in a stream."""
 Item = tuple[str, bytes, float]
 """``(key, payload, ttl in seconds)``."""
 
@@ -202,6 +204,27 @@ class Backend(ABC):
     @abstractmethod
     def newest(self, key: str, count: int) -> list[bytes]:
         """The newest `count` items of a list, newest first."""
+
+    # -- a stream of other services' events; none where the server has no streams ----------
+
+    @abstractmethod
+    def take_events(
+        self, key: str, group: str, name: str, *, count: int, idle: float
+    ) -> list[StreamEntry]:
+        """Entries of the stream that the group has not been given yet, and those that another
+        member was given more than `idle` seconds ago and has not dealt with."""
+
+    @abstractmethod
+    def settle_events(self, key: str, group: str, ids: Sequence[str]) -> None:
+        """Say that the group has dealt with these."""
+
+    @abstractmethod
+    def park_event(self, key: str, entry: Mapping[str, str], *, keep: int) -> None:
+        """Add to a stream of which about the newest `keep` entries are kept."""
+
+    @abstractmethod
+    def forget_events(self, key: str, before: float) -> None:
+        """Delete what is older than this (Unix time), if every group has been given all."""
 
     # -- the server -------------------------------------------------------------------------
 

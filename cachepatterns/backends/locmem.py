@@ -20,6 +20,7 @@ from cachepatterns.backends.base import (
     KeyInfo,
     Moment,
     Reading,
+    StreamEntry,
 )
 from cachepatterns.core.guard import EVERYTHING
 
@@ -215,6 +216,22 @@ class LocMemBackend(Backend):
         with self._lock:
             items, deadline = self._lists.get(key, ([], 0.0))
             return items[:count] if deadline > self._clock() else []
+
+    # Nobody else could put anything into this process's memory.
+
+    def take_events(
+        self, key: str, group: str, name: str, *, count: int, idle: float
+    ) -> list[StreamEntry]:
+        return []
+
+    def settle_events(self, key: str, group: str, ids: Sequence[str]) -> None:
+        pass
+
+    def park_event(self, key: str, entry: Mapping[str, str], *, keep: int) -> None:
+        pass
+
+    def forget_events(self, key: str, before: float) -> None:
+        pass
 
     def info(self) -> dict[str, object]:
         with self._lock:

@@ -5,6 +5,7 @@ Stamps are always read from the primary: a replica may still hold one that was b
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
@@ -23,6 +24,7 @@ from cachepatterns.backends.base import (
     KeyInfo,
     Moment,
     Reading,
+    StreamEntry,
 )
 from cachepatterns.backends.lines import Lines, Words
 from cachepatterns.backends.tracking import Tracking
@@ -280,6 +282,45 @@ class RedisBackend(Backend):
         return [item.encode() if isinstance(item, str) else item for item in found]
 
     @_translated
+    def take_events(
+        self, key: str, group: str, name: str, *, count: int, idle: float
+    ) -> list[StreamEntry]:
+        client = self._client()
+        try:
+            left = client.xautoclaim(key, group, name, _milliseconds(idle), count=count)[1]
+        except redis.ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            if not client.exists(key):
+                return []
+            with contextlib.suppress(redis.ResponseError):  # another one has just made it
+                client.xgroup_create(key, group, id="0", mkstream=True)
+            left = []
+        found = client.xreadgroup(group, name, {key: ">"}, count=count)
+        if isinstance(found, dict):  # RESP3
+            new = [entry for pages in found.values() for page in pages for entry in page]
+        else:
+            new = [entry for _, page in found for entry in page]
+        return [
+            (_text(number), {_lenient(f): _lenient(v) for f, v in (given or {}).items()})
+            for number, given in [*left, *new]
+        ]
+
+    @_translated
+    def settle_events(self, key: str, group: str, ids: Sequence[str]) -> None:
+        self._client().xack(key, group, *ids)
+
+    @_translated
+    def park_event(self, key: str, entry: Mapping[str, str], *, keep: int) -> None:
+        self._client().xadd(key, dict(entry), maxlen=keep, approximate=True)
+
+    @_translated
+    def forget_events(self, key: str, before: float) -> None:
+        client = self._client()
+        if client.exists(key) and all(g.get("lag") == 0 for g in client.xinfo_groups(key)):
+            client.xtrim(key, minid=max(0, int(before * 1000)), approximate=False)
+
+    @_translated
     def info(self) -> dict[str, object]:
         said = self._client().info()
         wanted = ("used_memory", "maxmemory", "maxmemory_policy", "evicted_keys", "expired_keys")
@@ -310,6 +351,11 @@ def _telling(heard: Heard) -> Callable[[Exception | None], None]:
 
 def _milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))
+
+
+def _lenient(value: bytes | str) -> str:
+    """What others have written may be anything."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _text(value: bytes | str) -> str:

@@ -66,6 +66,11 @@ def replayed_key(prefix: str, database: str) -> str:
     return f"{prefix}:{REPLAYED}:{database}"
 
 
+def stream_key(prefix: str, *more: str) -> str:
+    """The stream into which other services put what they have changed."""
+    return ":".join([prefix, "events", *more])
+
+
 RELAY_WINDOW = 10
 """Seconds of a window in which each relay reports itself once or more."""
 

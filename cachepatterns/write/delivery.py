@@ -21,6 +21,7 @@ What must not happen, and why it does not:
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ from cachepatterns.observe import BurstLog
 from cachepatterns.registry import site
 from cachepatterns.transactions import aliases_by_database, database_id
 from cachepatterns.write.events import Events
+from cachepatterns.write.stream import Stream
 
 _WEEK = 7 * 24 * 3600.0
 
@@ -60,6 +62,7 @@ class Delivery:
     def __init__(self, using: str, is_stopping: Callable[[], bool] = lambda: False) -> None:
         self.using = using
         self._is_stopping = is_stopping
+        self._stream = Stream(using, secrets.token_hex(8))
 
     def round(self) -> Round:
         """Deliver what is there, and renew the lease if nothing is left.
@@ -71,6 +74,9 @@ class Delivery:
         since = store.call("ask the time", store.backend.moment)
         done = [events.deliver(store, self._is_stopping) for events in self._outboxes()]
         leased = all(part.is_empty for part in done) and self._renew(store, since)
+        # After the lease, which vouches for the outbox alone: nothing here may hold it up.
+        while self._stream.deliver(store) and not self._is_stopping():
+            pass
         return Round(
             backlog=sum(part.backlog for part in done),
             delivered=sum(part.delivered for part in done),
@@ -79,6 +85,8 @@ class Delivery:
 
     def forget_old(self) -> int:
         """Delete a batch of the events that are kept no longer; returns how many there were."""
+        store = current_store()
+        self._stream.forget_old(store, store.call("ask the time", store.backend.moment))
         return sum(events.forget_old() for events in self._outboxes())
 
     def close(self) -> None:
