@@ -8,7 +8,6 @@ which a test compares.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -119,8 +118,9 @@ def link_known(queryset: Any, found: Iterable[Any]) -> None:
         for field, objects, getter in known:
             if field.is_cached(made):
                 continue  # joined by select_related
-            with contextlib.suppress(KeyError):  # deferred, or not among the known
-                setattr(made, field.name, objects[getter(made.__dict__)])
+            key = getter(made)  # fetched, if it is deferred
+            if key in objects:  # of combined querysets there may be others
+                setattr(made, field.name, objects[key])
 
 
 def _getter(model: type[models.Model], field: Any) -> Callable[[Any], Any]:
@@ -128,7 +128,7 @@ def _getter(model: type[models.Model], field: Any) -> Callable[[Any], Any]:
     names = [
         (field if name == "self" else meta.get_field(name)).attname for name in field.from_fields
     ]
-    return operator.itemgetter(*names)
+    return operator.attrgetter(*names)
 
 
 class Instances:

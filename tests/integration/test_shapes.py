@@ -246,6 +246,18 @@ def test_every_answer_is_django_s_at_the_miss_and_at_the_hit(goods):
     assert direct > 300
 
 
+def test_a_related_manager_knows_its_object_also_where_the_key_is_deferred(goods):
+    """Django fetches the key then, to know whose it is."""
+
+    def look(item):
+        return item.get_deferred_fields(), item._state.fields_cache
+
+    plain = QuerySet(Item).filter(category=goods[0])
+    plain._known_related_objects = {Item._meta.get_field("category"): {goods[0].pk: goods[0]}}
+    for _ in range(2):
+        assert look(goods[0].items.only("pk")[0]) == look(plain.only("pk").order_by("pk")[0])
+
+
 def test_no_query_of_a_known_shape_is_compiled(goods, monkeypatch):
     a, b, _items = goods
 
