@@ -70,7 +70,7 @@ def encode_rows(rows: Sequence[Sequence[Any]]) -> tuple[str, bytes]:
 def decode_rows(signature: str, body: bytes) -> list[Row]:
     """The rows of a body; fresh objects at every call. Raises `CorruptEntry`."""
     try:
-        return _decoder(signature).decode(body)
+        return _decoder(signature)(body)
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptEntry(f"{error}") from error
 
@@ -186,11 +186,11 @@ def _of_types(kinds: set[type]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _decoder(signature: str) -> msgspec.msgpack.Decoder[list[Row]]:
+def _decoder(signature: str) -> Callable[[bytes], list[Row]]:
     if not signature:
-        return msgspec.msgpack.Decoder(list[tuple[()]])
+        return msgspec.msgpack.Decoder(list[tuple[()]]).decode
     columns = tuple(_type(column) for column in _columns(signature))
-    return msgspec.msgpack.Decoder(list[tuple[columns]])  # type: ignore[valid-type]
+    return msgspec.msgpack.Decoder(list[tuple[columns]]).decode  # type: ignore[valid-type]
 
 
 def _type(column: str) -> Any:

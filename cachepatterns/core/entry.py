@@ -24,7 +24,7 @@ _INFLATED_MAX: Final = 64 * 1024 * 1024
 """No honest entry inflates to more; a hostile one must not fill the memory."""
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True):
+class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One cached result. ``stored_at`` is Unix time, in whole seconds. Times are integers, which
     take half the bytes."""
 
@@ -49,24 +49,26 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 
     def decode(self) -> list[Row]:
         """The rows, as fresh objects. Raises `CorruptEntry`."""
-        body = self.body
-        if self.encoding == _ZLIB:
-            inflater = zlib.decompressobj()
-            try:
-                body = inflater.decompress(body, _INFLATED_MAX)
-            except zlib.error as error:
-                raise CorruptEntry(str(error)) from error
-            if inflater.unconsumed_tail or not inflater.eof:
-                raise CorruptEntry("compressed body is truncated or too large")
-        elif self.encoding != _RAW:
-            raise CorruptEntry(f"unknown encoding {self.encoding}")
+        body = self.body if self.encoding == _RAW else self._inflated()
         rows = decode_rows(self.signature, body)
         if len(rows) != self.rows:
             raise CorruptEntry(f"{len(rows)} rows where {self.rows} were stored")
         return rows
 
+    def _inflated(self) -> bytes:
+        if self.encoding != _ZLIB:
+            raise CorruptEntry(f"unknown encoding {self.encoding}")
+        inflater = zlib.decompressobj()
+        try:
+            body = inflater.decompress(self.body, _INFLATED_MAX)
+        except zlib.error as error:
+            raise CorruptEntry(str(error)) from error
+        if inflater.unconsumed_tail or not inflater.eof:
+            raise CorruptEntry("compressed body is truncated or too large")
+        return body
 
-_decoder = msgspec.msgpack.Decoder(Entry)
+
+_decode = msgspec.msgpack.Decoder(Entry).decode
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -105,7 +107,7 @@ def pack(
 def unpack(payload: bytes) -> Entry:
     """The entry that `pack` made; raises `CorruptEntry` for anything else."""
     try:
-        entry = _decoder.decode(payload)
+        entry = _decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise CorruptEntry(f"{error}") from error
     if entry.format != FORMAT:
@@ -113,6 +115,9 @@ def unpack(payload: bytes) -> Entry:
     return entry
 
 
-def is_valid(entry: Entry, standing: Sequence[bytes | None]) -> bool:
-    """Whether `entry` may be served, given the stamps that stand under its tags now."""
-    return None not in standing and entry.stamps == list(standing)
+def is_valid(entry: Entry, standing: list[bytes | None]) -> bool:
+    """Whether `entry` may be served, given the stamps that stand under its tags now.
+
+    A missing one is `None`, which equals nothing that a decoded entry carries.
+    """
+    return entry.stamps == standing

@@ -47,22 +47,29 @@ def _filler(model: type[models.Model], names: tuple[str, ...], using: str) -> Ma
     """Makes instances by filling their dictionaries; `None` for some of the fields only."""
     if list(names) != [field.attname for field in model._meta.concrete_fields]:
         return None
-    new = object.__new__
-    related = any(field.is_relation for field in model._meta.concrete_fields)
-
-    def fill(values: Sequence[Any]) -> models.Model:
-        state: Any = new(ModelState)
-        if related:
-            state.fields_cache = {}  # setting a foreign key looks into it
-        state.adding = False
-        state.db = using
-        if FETCH_ONE is not None:
-            state.fetch_mode = FETCH_ONE
-        made: Any = new(model)
-        made._state = state
-        made.__dict__.update(zip(names, values, strict=False))
-        return made
-
+    # Written out name by name: a loop over them takes twice as long.
+    lines = ["def fill(values):", "    state = new(ModelState)"]
+    if any(field.is_relation for field in model._meta.concrete_fields):
+        lines.append("    state.fields_cache = {}")  # setting a foreign key looks into it
+    lines += ["    state.adding = False", "    state.db = using"]
+    if FETCH_ONE is not None:
+        lines.append("    state.fetch_mode = FETCH_ONE")
+    lines += [
+        "    made = new(model)",
+        "    made._state = state",
+        "    held = made.__dict__",
+        f"    ({''.join(f'held[{name!r}], ' for name in names)}) = values",
+        "    return made",
+    ]
+    known: dict[str, Any] = {
+        "new": object.__new__,
+        "model": model,
+        "using": using,
+        "ModelState": ModelState,
+        "FETCH_ONE": FETCH_ONE,
+    }
+    exec(compile("\n".join(lines), f"<instances of {model._meta.label}>", "exec"), known)
+    fill: Make = known["fill"]
     return fill
 
 

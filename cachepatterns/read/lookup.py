@@ -172,7 +172,7 @@ def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
     return _load_once(store, question, held, load, started, asker, lasting)
 
 
-def served(payload: bytes | None, standing: Sequence[bytes | None]) -> list[Row] | None:
+def served(payload: bytes | None, standing: list[bytes | None]) -> list[Row] | None:
     """The rows of a valid entry; `None` if there is none, or it is outdated or corrupt."""
     if payload is None or None in standing:
         return None

@@ -165,9 +165,9 @@ class _Found:
             self.missing = self._spelled
             return
         model_stamp, *values = answer.values
-        count, deciding, rows = len(keys), None, self.rows
-        for number, payload in enumerate(values[:count]):
-            stamp = values[count + number]
+        payloads, standing = values[: len(keys)], values[len(keys) :]
+        deciding, rows = None, self.rows
+        for number, (payload, stamp) in enumerate(zip(payloads, standing, strict=True)):
             found = served(payload, [model_stamp, stamp])
             if found:
                 rows += found
