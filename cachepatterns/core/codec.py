@@ -51,6 +51,7 @@ _TOLD_BY_EQUALITY: Final = frozenset(
 ) | {_NULL}
 """Columns of one type, of which equal values are the same (a float's bytes travel as they are)."""
 _KINDS_KEPT: Final = 4
+UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError)
 _encoder = msgspec.msgpack.Encoder(decimal_format="string", uuid_format="canonical")
 
 
@@ -70,8 +71,8 @@ def encode_rows(rows: Sequence[Sequence[Any]]) -> tuple[str, bytes]:
 def decode_rows(signature: str, body: bytes) -> list[Row]:
     """The rows of a body; fresh objects at every call. Raises `CorruptEntry`."""
     try:
-        return _decoder(signature)(body)
-    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return decoder(signature)(body)
+    except UNDECODABLE as error:
         raise CorruptEntry(f"{error}") from error
 
 
@@ -186,7 +187,8 @@ def _of_types(kinds: set[type]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _decoder(signature: str) -> Callable[[bytes], list[Row]]:
+def decoder(signature: str) -> Callable[[bytes], list[Row]]:
+    """`decode_rows` of one signature. Both this and what it gives raise one of `UNDECODABLE`."""
     if not signature:
         return msgspec.msgpack.Decoder(list[tuple[()]]).decode
     columns = tuple(_type(column) for column in _columns(signature))

@@ -7,12 +7,12 @@ valid only while every tag still holds that very stamp; a missing stamp is no st
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from cachepatterns.core.codec import Row, decode_rows
+from cachepatterns.core.codec import UNDECODABLE, Row, decode_rows, decoder
 from cachepatterns.exceptions import CorruptEntry
 
 FORMAT: Final = 2
@@ -121,3 +121,31 @@ def is_valid(entry: Entry, standing: list[bytes | None]) -> bool:
     A missing one is `None`, which equals nothing that a decoded entry carries.
     """
     return entry.stamps == standing
+
+
+def plain_rows(
+    payloads: Iterable[bytes | None], standing: Iterable[list[bytes | None]]
+) -> list[list[Row] | None]:
+    """The rows of each entry that is valid and in order; `None` where more is to be asked.
+
+    What `unpack`, `is_valid` and `Entry.decode` say of one, in a single loop: for many small
+    entries the calls would cost half as much as the decoding.
+    """
+    found: list[list[Row] | None] = []
+    signature, decode = "", decoder("")
+    for payload, stamps in zip(payloads, standing, strict=True):
+        rows = None
+        if payload is not None:
+            try:
+                entry = _decode(payload)
+                if entry.stamps == stamps and entry.format == FORMAT and entry.encoding == _RAW:
+                    if entry.signature != signature:
+                        decode = decoder(entry.signature)
+                        signature = entry.signature
+                    rows = decode(entry.body)
+                    if len(rows) != entry.rows:
+                        rows = None
+            except UNDECODABLE:
+                rows = None
+        found.append(rows)
+    return found

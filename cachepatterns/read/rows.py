@@ -17,6 +17,7 @@ from django.utils.asyncio import async_unsafe
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.core import outcome, tag
 from cachepatterns.core.codec import Row
+from cachepatterns.core.entry import plain_rows
 from cachepatterns.exceptions import BackendError, ConfigurationError, UnstorableValue
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.read.deciding import decides_a_write
@@ -165,10 +166,11 @@ class _Found:
             self.missing = self._spelled
             return
         model_stamp, *values = answer.values
-        payloads, standing = values[: len(keys)], values[len(keys) :]
-        deciding, rows = None, self.rows
-        for number, (payload, stamp) in enumerate(zip(payloads, standing, strict=True)):
-            found = served(payload, [model_stamp, stamp])
+        count, deciding, rows = len(keys), None, self.rows
+        standing = [[model_stamp, stamp] for stamp in values[count:]]
+        for number, found in enumerate(plain_rows(values[:count], standing)):
+            if found is None:
+                found = served(values[number], standing[number])
             if found:
                 rows += found
                 continue
@@ -176,7 +178,7 @@ class _Found:
                 deciding = decides_a_write() if deciding is None else deciding
             if found is None or deciding:
                 self.missing.append(self._spelled[number])
-                self._standing[stamps[number]] = stamp
+                self._standing[stamps[number]] = standing[number][1]
         if self.missing:
             self._standing[plan.model_stamp] = model_stamp
 

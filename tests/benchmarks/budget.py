@@ -62,6 +62,7 @@ def installed(meter: Meter) -> Iterator[None]:
         (Store, "read", "round trip", "rest"),
         (lookup, "served", "decode", "rest"),
         (rows, "served", "decode", "rest"),
+        (rows, "plain_rows", "decode", "rest"),
         (Instances, "__call__", "instances", "rest"),
         (Instances, "converted", "instances", "instances"),
     ]

@@ -118,6 +118,25 @@ def test_hostile_and_truncated_bytes_are_a_miss_and_a_counted_error(item, own_va
             assert [e.kind for e in found.errors] == ["corrupt"], bad
 
 
+def test_of_many_rows_a_damaged_one_is_a_counted_error_and_the_others_are_hits(item, own_valkey):
+    others = [
+        Item.objects.create(name=name, sku=name, category=item.category, price=price)
+        for name, price in (("before", 7), ("after", 8))
+    ]
+    pks = [others[0].pk, item.pk, others[1].pk]
+    Item.objects.in_bulk(pks)
+    with admin(own_valkey) as client:
+        (key,) = client.keys(f"cp:row:app.item*:{item.pk}")
+        client.set(key, client.get(key)[:-1])
+    with seen() as found:
+        assert [each.price for each in Item.objects.in_bulk(pks).values()] == [7, 1, 8]
+    assert [(read.outcome, read.count) for read in found.reads] == [("hit", 2), ("miss", 1)]
+    assert [error.kind for error in found.errors] == ["corrupt"]
+    with seen() as found:
+        assert list(Item.objects.in_bulk(pks)) == pks
+    assert [(read.outcome, read.count) for read in found.reads] == [("hit", 3)]
+
+
 def test_a_bump_that_fails_is_delivered_before_this_process_reads_again(item, own_valkey):
     assert price(item) == 1
     os.kill(own_valkey.pid, signal.SIGSTOP)

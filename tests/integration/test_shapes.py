@@ -22,7 +22,7 @@ from cachepatterns.read.plans import plain, plans_of
 from cachepatterns.read.shape import shape_of
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id
-from tests.app.models import Category, Item, Note, Place, Shop
+from tests.app.models import Category, Item, Label, Note, Place, Shop
 from tests.events import seen
 
 UTC = datetime.UTC
@@ -308,12 +308,13 @@ def test_a_unique_row_is_read_anew_after_it_was_renamed_or_made(goods):
     assert Category.objects.in_bulk(["b", "c"], field_name="slug")["c"].pk == a.pk
 
 
-def test_an_instance_made_past_init_is_the_one_from_db_makes():
-    names = [field.attname for field in Item._meta.concrete_fields]
+@pytest.mark.parametrize("model", [Item, Label], ids=["related", "alone"])
+def test_an_instance_made_past_init_is_the_one_from_db_makes(model):
+    names = [field.attname for field in model._meta.concrete_fields]
     values = tuple(range(len(names)))
-    assert is_stock(Item)
-    made = maker(Item, names, "default")(values)
-    expected = Item.from_db("default", names, values)
+    assert is_stock(model)
+    made = maker(model, names, "default")(values)
+    expected = model.from_db("default", names, values)
     assert made.__dict__.keys() == expected.__dict__.keys()
     assert list(made.__dict__)[1:] == list(expected.__dict__)[1:]
     assert made == expected

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cachepatterns.core import entry as entries
 from cachepatterns.core.codec import encode_rows
-from cachepatterns.core.entry import COMPRESS_ABOVE, Entry, is_valid, pack, unpack
+from cachepatterns.core.entry import COMPRESS_ABOVE, Entry, is_valid, pack, plain_rows, unpack
 from cachepatterns.core.stamp import STAMP_BYTES, new_stamp
 from cachepatterns.exceptions import CorruptEntry
 
@@ -75,6 +75,70 @@ def test_stamps_are_short_and_never_come_twice():
     stamps = [new_stamp() for _ in range(2000)]
     assert len(set(stamps)) == len(stamps)
     assert {len(stamp) for stamp in stamps} == {STAMP_BYTES}
+
+
+# -- many at once -----------------------------------------------------------------------------
+
+
+def alone(payload, standing):
+    """What the steps say of one entry, taken one by one."""
+    try:
+        entry = unpack(payload)
+        return entry.decode() if is_valid(entry, standing) else None
+    except CorruptEntry:
+        return None
+
+
+OTHER = [("text", 1.5)]
+STANDING = [b"one", b"two"]
+
+
+def test_of_many_entries_each_is_judged_by_its_own_stamps_and_signature():
+    payloads = [packed(), packed(OTHER), None, packed([]), packed(OTHER), packed(), packed()]
+    standing = [STANDING] * 5 + [[b"one", b"new"], [b"one", None]]
+    assert plain_rows(payloads, standing) == [ROWS, OTHER, None, [], OTHER, None, None]
+    assert plain_rows([], []) == []
+
+
+def test_an_entry_that_is_not_plain_is_left_to_a_closer_look_and_its_neighbours_are_not():
+    large = packed([("x" * COMPRESS_ABOVE,)])
+    odd = [
+        large,
+        b"",
+        changed(format=1),
+        changed(rows=3),
+        changed(encoding=7),
+        changed(signature="isi"),
+        changed(signature="nonsense"),
+        changed(body=b""),
+    ]
+    for payload in odd:
+        found = plain_rows([packed(), payload, packed()], [STANDING] * 3)
+        assert found == [ROWS, None, ROWS]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([packed(), packed(OTHER), packed([]), packed(stamps=(b"one",))]),
+            st.sampled_from([STANDING, [b"one"], [b"one", None], [b"two", b"one"], []]),
+            st.none() | st.tuples(st.integers(0, 10_000), st.integers(0, 255)),
+        ),
+        max_size=6,
+    )
+)
+def test_what_many_at_once_give_is_what_each_gives_alone(entries):
+    payloads, stands = [], []
+    for payload, standing, change in entries:
+        damaged = bytearray(payload)
+        if change is not None:
+            damaged[change[0] % len(damaged)] = change[1]
+        payloads.append(bytes(damaged))
+        stands.append(standing)
+    for found, payload, standing in zip(
+        plain_rows(payloads, stands), payloads, stands, strict=True
+    ):
+        assert repr(found) == repr(alone(payload, standing))
 
 
 # -- hostile bytes ----------------------------------------------------------------------------
