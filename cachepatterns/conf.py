@@ -70,7 +70,8 @@ class Config:
     NEAR_MAX_BYTES: int = 32_000_000
     """What each process keeps at most in its near-cache, for tiers with ``local``."""
     FLIGHT_TIMEOUT: float = 5.0
-    """How long a reader waits for another thread's load before loading for itself."""
+    """How long a reader waits for another thread's or process's load before loading for itself.
+    Where a process dies that others wait for, one of them takes over after half of it."""
     BREAKER_SECONDS: float = 1.0
     """After a connection error the cache is left alone for this long."""
     PURE_FUNCTIONS: tuple[str, ...] = ()

@@ -143,6 +143,17 @@ class Backend(ABC):
         Returns whether it stands: not where that is past, or the server another one.
         """
 
+    # -- claims -------------------------------------------------------------------------
+
+    @abstractmethod
+    def claim(self, key: str, token: str, seconds: float) -> bool:
+        """Put `token` under `key` for `seconds` unless another one stands there; returns whether
+        it is ours that stands. A backend within the process has nobody to keep away: true."""
+
+    @abstractmethod
+    def disclaim(self, key: str, token: str) -> None:
+        """Delete `key` if it still holds `token`."""
+
     def settle(self) -> None:
         """Look at the answers that nobody has waited for; raises none of what they say."""
         return

@@ -136,6 +136,12 @@ class LocMemBackend(Backend):
             self._values[key] = (b"o", max(known, until))
             return True
 
+    def claim(self, key: str, token: str, seconds: float) -> bool:
+        return True
+
+    def disclaim(self, key: str, token: str) -> None:
+        return None
+
     def _fences_of(self, guard: str) -> dict[str, tuple[float, list[str]]]:
         """The live registrations; the bumps that expired ones name are performed."""
         # Nothing can be lost here but with the process, writers and all: no quarantine.

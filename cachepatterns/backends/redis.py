@@ -192,6 +192,17 @@ class RedisBackend(Backend):
         return bool(answer == 1)
 
     @_translated
+    def claim(self, key: str, token: str, seconds: float) -> bool:
+        words: Words = ("SET", key, token, "NX", "GET", "PX", _milliseconds(seconds))
+        # What stood before. Ours, where the command was sent twice: its answer had been lost.
+        before, _ = self.lines.call(lambda run: words)
+        return before is None or before == token.encode()
+
+    @_translated
+    def disclaim(self, key: str, token: str) -> None:
+        scripts.DISCLAIM.run(self.lines, [key], 0, token)
+
+    @_translated
     def store(
         self,
         items: Sequence[Item],

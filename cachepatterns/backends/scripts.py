@@ -39,4 +39,6 @@ class Script:
         lines.send(lambda run: (("EVALSHA", self.digest, *more, run, *rest),), heard)
 
 
-MINT, FENCE, RELEASE, TEND, LEASE = map(Script, ("mint", "fence", "release", "tend", "lease"))
+MINT, FENCE, RELEASE, TEND, LEASE, DISCLAIM = map(
+    Script, ("mint", "fence", "release", "tend", "lease", "disclaim")
+)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -162,10 +163,26 @@ class Store:
         life = config().FENCE_SECONDS
         self.call("tend", self.backend.tend, guards, life=life, no_writers=True)
 
-    def store(self, items: Sequence[Item], stamp_keys: Sequence[str], stamp_ttl: float) -> None:
-        """Store entries. The answer is not waited for: one that is lost costs a miss. After a
-        bad one it is, until they are good again, so that the numbers tell what is stored."""
-        if self._is_doubtful:
+    def claim(self, key: str, token: str, seconds: float) -> bool:
+        return self.call("claim", self.backend.claim, key, token, seconds)
+
+    def disclaim(self, key: str, token: str) -> None:
+        """Take a claim back. Never raises: it expires by itself."""
+        with contextlib.suppress(BackendError):
+            self.call("disclaim", self.backend.disclaim, key, token)
+
+    def store(
+        self,
+        items: Sequence[Item],
+        stamp_keys: Sequence[str],
+        stamp_ttl: float,
+        *,
+        wait: bool = False,
+    ) -> None:
+        """Store entries. The answer is not waited for, unless asked to: one that is lost costs a
+        miss. After a bad one it is, until they are good again, so that the numbers tell what is
+        stored."""
+        if wait or self._is_doubtful:
             self.call("store", self.backend.store, items, stamp_keys, stamp_ttl)
             self._is_doubtful = False
         else:

@@ -17,6 +17,7 @@ from typing import Any, Final
 ROW, QUERY, TAG, GUARD, STATS = "row", "q", "tag", "guard", "stats"
 ASKED = "asked"
 DONE, LEASE, REPLAYED = "done", "lease", "replayed"
+CLAIM = "claim"
 
 
 def row_key(prefix: str, label: str, schema: str, database: str, pk: str) -> str:
@@ -69,6 +70,15 @@ def replayed_key(prefix: str, database: str) -> str:
 def stream_key(prefix: str, *more: str) -> str:
     """The stream into which other services put what they have changed."""
     return ":".join([prefix, "events", *more])
+
+
+def claim_key(prefix: str, entry_key: str, stamps: Sequence[bytes]) -> str:
+    """The key of the claim to load an entry under these stamps.
+
+    Whoever holds others has seen a write that such a load may not.
+    """
+    digest = blake2b(b"\x00".join(stamps), digest_size=8).hexdigest()
+    return f"{prefix}:{CLAIM}:{entry_key.removeprefix(prefix + ':')}:{digest}"
 
 
 RELAY_WINDOW = 10

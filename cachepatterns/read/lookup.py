@@ -9,7 +9,8 @@
    decode, done.
 3. Otherwise the missing stamps are minted, *before* the database is read. Where a writer has
    registered for one of the tags none is minted, and nothing is stored.
-4. One caller per process loads; others who hold the same stamps wait for it.
+4. One caller per process loads; others who hold the same stamps wait for it. Where loads take
+   long it is one caller of all processes (`read/claim.py`).
 5. Where the query may see less than was committed by then (a replica that lags), its result
    is served and not stored.
 6. The result is stored with the stamps held before the load. If a write has bumped one
@@ -33,30 +34,28 @@ from cachepatterns.backends.store import Store, current_store
 from cachepatterns.conf import config
 from cachepatterns.core import codec, outcome
 from cachepatterns.core.codec import Row
-from cachepatterns.core.entry import Entry, is_valid, pack, unpack
+from cachepatterns.core.entry import pack, unpack
 from cachepatterns.core.guard import guard_of
 from cachepatterns.core.key import guard_key, tag_key
-from cachepatterns.core.stamp import new_stamp
 from cachepatterns.core.tier import Tier, jittered
 from cachepatterns.exceptions import (
     BackendError,
     ConfigurationError,
-    CorruptEntry,
     UnstorableValue,
 )
-from cachepatterns.observe import BurstLog, ErrorEvent, ReadEvent, emit
+from cachepatterns.observe import BurstLog, ReadEvent, emit
+from cachepatterns.read import claim
 from cachepatterns.read.asking import question_item
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
 from cachepatterns.read.lease import NO_LEASE, lease_keys
 from cachepatterns.read.origin import why_not_keep
+from cachepatterns.read.standing import STAMP_MARGIN, WRITER, mint_missing, served
 
 Load = Callable[[], list[Row]]
 
-TOO_LARGE, WRITER = "too large", "writer registered"
-STAMP_MARGIN = 3600.0
-"""Seconds by which a stamp outlives the entries that rest on it."""
+TOO_LARGE = "too large"
 
 misconfigured = BurstLog()
 flights: Flights[bytes] = Flights()
@@ -169,19 +168,7 @@ def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
         return _from_database(question, load, started, outcome.MISS, WRITER)
     # Those that were minted have been given their time then.
     lasting = () if None in standing else question.stamps
-    return _load_once(store, question, held, load, started, asker, lasting)
-
-
-def served(payload: bytes | None, standing: list[bytes | None]) -> list[Row] | None:
-    """The rows of a valid entry; `None` if there is none, or it is outdated or corrupt."""
-    if payload is None or None in standing:
-        return None
-    try:
-        entry: Entry = unpack(payload)
-        return entry.decode() if is_valid(entry, standing) else None
-    except CorruptEntry as error:
-        emit(ErrorEvent("decode", "corrupt", str(error)))
-        return None
+    return _load_once(store, question, held, load, started, asker, lasting, payload)
 
 
 def _keep_near(store: Store, question: Question, payload: bytes, cells: Cells) -> None:
@@ -190,24 +177,6 @@ def _keep_near(store: Store, question: Question, payload: bytes, cells: Cells) -
     if question.leases:
         ttl = min(ttl, question.accepts)  # nobody tells us when a lease is not renewed
     store.near.put(question.key, entry, cells, ttl)
-
-
-def mint_missing(
-    store: Store,
-    guards: Sequence[str],
-    keys: Sequence[str],
-    standing: Sequence[bytes | None],
-    ttl: float,
-) -> list[bytes] | None:
-    """Real stamps for all tags, or `None` where a writer is registered for one of them.
-
-    What is there already needs no minting: a writer that registers deletes the stamps of its
-    tags, so where all of them stood at one instant, none was registered.
-    """
-    held = [stamp for stamp in standing if stamp is not None]
-    if len(held) == len(keys):
-        return held
-    return store.mint(guards, keys, [new_stamp() for _ in keys], ttl + STAMP_MARGIN)
 
 
 def make_entry(rows: list[Row], stamps: Sequence[bytes], ttl: float, load_seconds: float) -> bytes:
@@ -240,6 +209,7 @@ def _load_once(
     started: float,
     asker: Any,
     lasting: Sequence[str],
+    outdated: bytes | None,
 ) -> list[Row]:
     flight = (question.key, tuple(stamps))
     land = flights.lead(flight)
@@ -249,24 +219,36 @@ def _load_once(
             _count(question, outcome.SHARED, started)
             return unpack(shared).decode()
         return _from_database(question, load, started, outcome.MISS, "flight failed")
+    turn = claim.Turn(stamps)
     payload: bytes | None = None
-    reason, size, took = "load failed", 0, 0.0
+    how, reason, size, took = outcome.MISS, "load failed", 0, 0.0
     try:
-        unfit = why_not_keep(connections[question.using])
+        if claim.is_worth_it(question, outdated):
+            turn = claim.take_turn(store, question, stamps)
+            if turn.rows is not None:
+                how, reason, payload = outcome.SHARED, "", turn.payload
+                return turn.rows
+        unfit = turn.unfit or why_not_keep(connections[question.using])
         if unfit:
-            land(None)  # what is not stored is not shared either: nobody needs to wait for it
+            # What is not stored is not shared either: nobody needs to wait for it.
+            land(None)
+            turn.end()
         before = time.perf_counter()
-        rows = load()
+        with claim.loading:
+            rows = load()
         took = time.perf_counter() - before
+        claim.note(question, took)
         reason = unfit
         if unfit:
             return rows
         ttl = question.lifetime(rows)
         try:
-            payload = make_entry(rows, stamps, ttl, took)
+            payload = make_entry(rows, turn.stamps, ttl, took)
             size = len(payload)
             items = [(question.key, payload, ttl), *question_item(asker, question, ttl)]
-            store.store(items, lasting, question.ttl + STAMP_MARGIN)
+            # Who waits for our claim looks for the entry once it is gone.
+            wait = turn.is_claimed
+            store.store(items, lasting, question.ttl + STAMP_MARGIN, wait=wait)
         except UnstorableValue as error:
             reason = unstored_reason(error)
         except BackendError:
@@ -274,9 +256,8 @@ def _load_once(
         return rows
     finally:
         land(payload)
-        _count(
-            question, outcome.MISS, started, load_seconds=took, reason=reason, stored_bytes=size
-        )
+        turn.end()
+        _count(question, how, started, load_seconds=took, reason=reason, stored_bytes=size)
 
 
 def _from_database(

@@ -24,17 +24,14 @@ from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.lookup import (
-    STAMP_MARGIN,
-    WRITER,
     make_entry,
-    mint_missing,
     misconfigured,
     read,
-    served,
     unstored_reason,
 )
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.rowplans import RowPlan, why_no_rows
+from cachepatterns.read.standing import STAMP_MARGIN, WRITER, mint_missing, served
 
 _UNSUITED = (models.Model, Q)
 

@@ -19,7 +19,8 @@ from django.db import connection
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.conf import config
 from cachepatterns.read import direct
-from cachepatterns.read.lookup import Question, served
+from cachepatterns.read.lookup import Question
+from cachepatterns.read.standing import served
 from shop.servers import EmbeddedValkey
 from tests.app.models import Category
 from tests.protocol.replay.relays import keys as outbox_keys

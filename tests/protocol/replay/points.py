@@ -24,7 +24,7 @@ from cachepatterns.backends import store as store_module
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import Store
 from cachepatterns.conf import config
-from cachepatterns.read import lookup
+from cachepatterns.read import claim, lookup
 from cachepatterns.read.flight import Flights
 from cachepatterns.write import dispatch
 from cachepatterns.write import fence as fences
@@ -309,6 +309,8 @@ def held(server: Server, setting: Setting, *, sharing: bool) -> Iterator[Backgro
         stores = Stores(server)
         stack.enter_context(patch.dict(store_module._stores, {config().ALIAS: stores}))
         stack.enter_context(patch.object(lookup, "flights", OwnFlights(shared=sharing)))
+        # Who waits for a claim looks up anew, and who gets one begins anew: no step of its own.
+        stack.enter_context(patch.object(claim, "is_worth_it", lambda *args: False))
         stack.enter_context(patch.object(fences, "_abandoned", SimpleQueue()))
         stack.enter_context(patch.object(fences, "_held", list))
         stack.enter_context(patch.object(fences, "_release_abandoned", _rest))
