@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
+import django
 from django.db import models
 from django.db.models.base import ModelState
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
@@ -115,27 +116,32 @@ def has_outdated_from_db(model: type[models.Model]) -> bool:
     return not (func_supports_parameter(from_db, "fetch_mode") or func_accepts_kwargs(from_db))
 
 
+LEAVES_DEFERRED = django.VERSION >= (6, 1)
+"""Whether Django leaves an object out whose key is deferred; before 6.1 it fetches the key."""
+
+
 def link_known(queryset: Any, found: Iterable[Any]) -> None:
     """Set the objects that a related manager's queryset knows already, as Django does."""
     known = [
-        (field, objects, _getter(queryset.model, field))
+        (field, objects, _attnames(queryset.model, field))
         for field, objects in queryset._known_related_objects.items()
     ]
     for made in found:
-        for field, objects, getter in known:
+        for field, objects, names in known:
             if field.is_cached(made):
                 continue  # joined by select_related
-            key = getter(made)  # fetched, if it is deferred
+            if LEAVES_DEFERRED and any(name not in made.__dict__ for name in names):
+                continue
+            key = operator.attrgetter(*names)(made)  # fetched, if it is deferred
             if key in objects:  # of combined querysets there may be others
                 setattr(made, field.name, objects[key])
 
 
-def _getter(model: type[models.Model], field: Any) -> Callable[[Any], Any]:
+def _attnames(model: type[models.Model], field: Any) -> list[str]:
     meta: Any = model._meta
-    names = [
+    return [
         (field if name == "self" else meta.get_field(name)).attname for name in field.from_fields
     ]
-    return operator.attrgetter(*names)
 
 
 class Instances:

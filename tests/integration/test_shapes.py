@@ -247,7 +247,7 @@ def test_every_answer_is_django_s_at_the_miss_and_at_the_hit(goods):
 
 
 def test_a_related_manager_knows_its_object_also_where_the_key_is_deferred(goods):
-    """Django fetches the key then, to know whose it is."""
+    """Before 6.1 Django fetches the key, to know whose it is."""
 
     def look(item):
         return item.get_deferred_fields(), item._state.fields_cache
