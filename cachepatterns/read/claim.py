@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from cachepatterns.read.lookup import Question
 
 SLOW_SECONDS = 0.01
-"""From which time on a load is worth three round trips more."""
+"""From which time on a load is worth four round trips more."""
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 0.005, 1.5, 0.05
 """Seconds between two looks, before jitter."""
 _FADING, _PATTERNS_MAX = 0.9, 4096
