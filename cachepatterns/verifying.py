@@ -26,6 +26,7 @@ from cachepatterns.core.entry import Entry, is_valid, unpack
 from cachepatterns.core.key import ASKED, ROW, answer_key
 from cachepatterns.exceptions import CachePatternsError, CorruptEntry
 from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.read.answering import answer, comparable
 from cachepatterns.read.asking import signed_question
 from cachepatterns.read.dependencies import tag_field
 from cachepatterns.read.rowplans import RowPlan
@@ -107,6 +108,9 @@ class _Case:
     sql: str
     ordered: bool
     ask: Callable[[], list[Row]]
+    """What the database says now."""
+    show: Callable[[list[Row]], list[Row]] = list
+    """What the entry's rows say, to be compared with it."""
 
 
 def verify(
@@ -203,12 +207,6 @@ def _row_case(key: str, policy: ResolvedPolicy, alias: str, told: str) -> _Case 
 
 
 def _query_case(key: str, policy: ResolvedPolicy, alias: str, question: Asked) -> _Case:
-    def ask() -> list[Row]:
-        with connections[alias].cursor() as cursor:
-            cursor.execute(question.sql, _driver_values(question))
-            rows = cursor.fetchmany(1) if question.single else cursor.fetchall()
-        return [tuple(row[: question.columns]) for row in rows]
-
     return _Case(
         key=key,
         policy=policy,
@@ -216,18 +214,9 @@ def _query_case(key: str, policy: ResolvedPolicy, alias: str, question: Asked) -
         guards=question.guards,
         sql=question.sql,
         ordered=question.ordered,
-        ask=ask,
+        ask=lambda: answer(question, policy.model, alias),
+        show=lambda rows: comparable(rows, question),
     )
-
-
-def _driver_values(question: Asked) -> list[Any]:
-    """The parameters as they were sent, in the driver's own types."""
-    if not any(question.kinds):
-        return question.parameters()
-    from psycopg.types import numeric
-
-    values = zip(question.parameters(), question.kinds, strict=True)
-    return [getattr(numeric, kind)(value) if kind else value for value, kind in values]
 
 
 def _judge(case: _Case, done: Verified) -> None:
@@ -236,7 +225,7 @@ def _judge(case: _Case, done: Verified) -> None:
         done.moving += 1
         return
     try:
-        cached, found = before.decode(), case.ask()
+        cached, found = case.show(before.decode()), case.ask()
     except (CorruptEntry, Error):  # such an entry is never served; such a table is no more
         done.unknown += 1
         return

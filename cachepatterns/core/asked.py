@@ -21,11 +21,28 @@ from cachepatterns.exceptions import CorruptEntry, UnstorableValue
 
 FRESH, STALE, UNKNOWN = "fresh", "stale", "unknown"
 
-_FORMAT: Final = 1
-_CHOOSES = re.compile(r"\b(LIMIT|FETCH|OFFSET|DISTINCT ON)\b")
+ROWS, EXISTS, AGGREGATES, RAW = "rows", "exists", "aggregates", "raw"
+"""What an entry holds of the answer: its rows as they came; whether there is one; numbers as
+Django converts them; the columns' names and then the values of each column, in one row."""
+
+_FORMAT: Final = 2
+_CHOOSES = re.compile(
+    r"""(?<!["`])\b(LIMIT|FETCH|OFFSET|DISTINCT\s+ON)\b(?!["`])""", re.IGNORECASE
+)
 _LIMIT = re.compile(r"\bLIMIT (\d+)\Z")
 _ARBITRARY = re.compile(r"\b(ARRAY_AGG|STRING_AGG|GROUP_CONCAT|JSONB?_AGG|OVER)\b", re.IGNORECASE)
 """Aggregates and windows whose answer depends on an order that need not be given."""
+_MOVES = re.compile(
+    r"""
+    \b(NOW|(CLOCK|STATEMENT|TRANSACTION)_TIMESTAMP|TIMEOFDAY|SYSDATE|CURDATE|CURTIME|UTC_\w+
+      |RAND|RANDOM\w*|GEN_RANDOM_\w+|UUID\w*|NEXTVAL)\s*\(
+    |(?<!["`])\b(CURRENT_(DATE|TIME|TIMESTAMP)|LOCALTIME|LOCALTIMESTAMP)\b
+    |'(NOW|TODAY|TOMORROW|YESTERDAY)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What answers otherwise from moment to moment. Only raw SQL, whose author says that it may be
+kept, has it."""
 
 
 class Asked(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -45,6 +62,11 @@ class Asked(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     single: bool
     columns: int | None
     ordered: bool
+    form: str = ROWS
+    aggregates: list[tuple[str, str]] = []
+    """Of `AGGREGATES`: each by its kind and its column."""
+    names: list[str] = []
+    """The parameters' names, where they have some."""
 
     def parameters(self) -> list[Any]:
         """The parameters as plain values. Raises `CorruptEntry`."""
@@ -61,6 +83,9 @@ def pack(
     single: bool,
     columns: int | None,
     ordered: bool,
+    form: str = ROWS,
+    aggregates: Sequence[tuple[str, str]] = (),
+    names: Sequence[str] = (),
 ) -> bytes:
     """The bytes of a question; raises `UnstorableValue` for parameters that can't be kept."""
     plain, kinds = [], []
@@ -81,6 +106,9 @@ def pack(
             single=single,
             columns=columns,
             ordered=ordered,
+            form=form,
+            aggregates=list(aggregates),
+            names=list(names),
         )
     )
 
@@ -111,6 +139,8 @@ def verdict(cached: Sequence[Row], found: Sequence[Row], sql: str, *, ordered: b
         return FRESH
     if Counter(ours) == Counter(theirs):
         return STALE if ordered else FRESH
+    if _MOVES.search(sql):
+        return UNKNOWN
     if _ARBITRARY.search(sql) or not (ordered or _shows_all(len(theirs), sql)):
         return STALE if len(ours) != len(theirs) else UNKNOWN
     return STALE

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.db import connections
 from django.db.models.sql.constants import SINGLE
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from cachepatterns.backends.base import Item
 from cachepatterns.conf import config
 from cachepatterns.core import asked
-from cachepatterns.core.asked import Asked
+from cachepatterns.core.asked import ROWS, Asked
+from cachepatterns.core.codec import Row
 from cachepatterns.core.key import asked_key
 from cachepatterns.exceptions import CorruptEntry, UnstorableValue
 from cachepatterns.observe import BurstLog
@@ -21,19 +24,80 @@ log = BurstLog()
 _SIGNATURE_BYTES = 32
 
 
-def question_item(compiler: Any, question: Any, ttl: float) -> list[Item]:
-    """What to store beside the entry of `question`: mostly nothing."""
-    if compiler is None or random.random() >= config().VERIFY_SHARE:
+class Noted:
+    """A load that notes the statement that it sends, for the share of the entries beside which
+    it is kept: nothing but Django knows how it spells `count()`, `exists()` and `aggregate()`.
+    """
+
+    __slots__ = ("_aggregates", "_form", "_load", "_ordered", "_sent", "_using")
+
+    def __init__(
+        self,
+        load: Callable[[], list[Row]],
+        using: str,
+        form: str = ROWS,
+        ordered: bool = True,
+        aggregates: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self._load, self._using = load, using
+        self._form, self._ordered, self._aggregates = form, ordered, aggregates
+        self._sent: list[tuple[str, Any]] = []
+
+    def __call__(self) -> list[Row]:
+        if not _is_chosen():
+            return self._load()
+        with connections[self._using].execute_wrapper(self._note):
+            return self._load()
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether there is a statement to be kept, and no other one."""
+        return len(self._sent) == 1
+
+    def packed(self, question: Any) -> bytes:
+        """Raises `UnstorableValue`."""
+        ((sql, params),) = self._sent
+        if params is None:
+            sql, params = sql.replace("%", "%%"), ()  # then it means nothing to the driver
+        names = list(params) if isinstance(params, Mapping) else []
+        return asked.pack(
+            question.using,
+            sql,
+            [params[name] for name in names] if names else params,
+            stamps=question.stamps,
+            guards=question.guards,
+            single=self._form not in (asked.ROWS, asked.RAW),
+            columns=None,
+            ordered=self._ordered,
+            form=self._form,
+            aggregates=self._aggregates,
+            names=names,
+        )
+
+    def _note(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        self._sent.append((sql, params))
+        return execute(sql, params, many, context)
+
+
+def question_item(asker: Any, question: Any, ttl: float) -> list[Item]:
+    """What to store beside the entry of `question`: mostly nothing. `asker` is a compiler, or
+    what has noted its statement."""
+    is_noted = isinstance(asker, Noted)
+    if asker is None or not (asker.is_chosen if is_noted else _is_chosen()):
         return []
     key = asked_key(question.key)
     try:
-        payload = _packed(compiler, question)
+        payload = asker.packed(question) if is_noted else _packed(asker, question)
         return [(key, _signature(key, payload) + payload, ttl)]
     except UnstorableValue:
         return []
     except Exception:  # the page has its answer; it must not break for what is kept beside it
         log.log("cachepatterns could not keep what was asked", exc_info=True)
         return []
+
+
+def _is_chosen() -> bool:
+    return random.random() < config().VERIFY_SHARE
 
 
 def signed_question(key: str, stored: bytes) -> Asked:
@@ -65,8 +129,13 @@ def _packed(compiler: Any, question: Any) -> bytes:
         guards=question.guards,
         single=single,
         columns=columns,
-        ordered=is_told_to_the_last_row(compiler.query),
+        ordered=_is_count(compiler.query) or is_told_to_the_last_row(compiler.query),
     )
+
+
+def _is_count(query: Any) -> bool:
+    """Whether it only asks how many rows there are: which ones makes no difference."""
+    return hasattr(query, "inner_query") and list(query.annotation_select) == ["__count"]
 
 
 def is_told_to_the_last_row(query: Any) -> bool:

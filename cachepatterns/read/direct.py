@@ -7,7 +7,7 @@ plan, nothing to be cached here and now. The long way asks everything again, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -22,7 +22,9 @@ from django.db.models.query import (
 from django.db.models.sql.constants import MULTI
 
 from cachepatterns.conf import config
+from cachepatterns.core import asked as forms
 from cachepatterns.core.codec import Row
+from cachepatterns.read.asking import Noted
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.eligibility import why_not_here, why_not_this
@@ -32,7 +34,8 @@ from cachepatterns.read.plans import ROWS, QueryPlan, plain, plans_of
 from cachepatterns.read.shape import shape_of
 from cachepatterns.registry import site
 
-_AGGREGATES = frozenset({Avg, Count, Max, Min, Sum})
+AGGREGATES = frozenset({Avg, Count, Max, Min, Sum})
+"""Those whose like is known by their class and their column."""
 
 
 def fetch(queryset: Any) -> list[Any] | None:
@@ -133,7 +136,16 @@ def _ask(
         question = plan.question((*values, more) if more else values)
     except NO_VALUE:
         return None
-    return read(question, lambda: load(using), asker), plan
+    loading: Callable[[], list[Row]] = partial(load, using)
+    if asker is None:
+        form = _FORMS[operation]
+        # Of a slice whose order is not told, an aggregate may be of other rows each time.
+        is_told = form != forms.AGGREGATES
+        loading = asker = Noted(loading, using, form, is_told, tuple([each for _, each in more]))
+    return read(question, loading, asker), plan
+
+
+_FORMS = {"count": forms.ROWS, "exists": forms.EXISTS, "aggregate": forms.AGGREGATES}
 
 
 def _plain_set(queryset: Any, using: str) -> QuerySet[Any]:
@@ -154,7 +166,7 @@ def _spelled(
     # As Django orders them: those named by the caller first.
     for alias, found in (*kwargs.items(), *((None, arg) for arg in args)):
         kind = type(found)
-        if kind not in _AGGREGATES:
+        if kind not in AGGREGATES:
             return None
         given, options = getattr(found, "_constructor_args", _NOTHING)
         if options or len(given) != 1 or type(given[0]) is not str or given[0] not in columns:

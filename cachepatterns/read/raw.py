@@ -15,12 +15,14 @@ from django.db.models import sql
 
 from cachepatterns.conf import config
 from cachepatterns.core import outcome
+from cachepatterns.core.asked import RAW
 from cachepatterns.core.codec import Row
 from cachepatterns.core.key import is_keyable, query_digest, query_key
 from cachepatterns.core.sqltext import CLOCK_LITERALS, Kind, names_in, statement
 from cachepatterns.core.tag import standing_tags
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.read.asking import Noted
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import Dependencies, tables_read, tier_for
@@ -80,7 +82,8 @@ class CachedRawQuery(sql.RawQuery):
             super()._execute_query()  # type: ignore[misc]
             return
         answer: Any
-        ((names, *columns),) = read(question, self._load)
+        load = Noted(self._load, self.using, RAW, False)
+        ((names, *columns),) = read(question, load, load)
         answer = _Answer(names, list(zip(*columns, strict=True)))
         self.cursor = answer
 
