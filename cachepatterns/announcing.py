@@ -14,12 +14,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from msgspec import structs
 
 from cachepatterns.core.sqltext import Kind, Statement
-from cachepatterns.core.tag import ALL_NAMED
 from cachepatterns.exceptions import CachePatternsError
 from cachepatterns.observe import InvalidationEvent
 from cachepatterns.read.options import uncached
 from cachepatterns.registry import concrete_model, site, table_name
 from cachepatterns.transactions import PendingWrites, in_transaction, is_idle, pending_writes
+from cachepatterns.write.changes import closing
 from cachepatterns.write.coarse import coarse_event
 from cachepatterns.write.dispatch import REFUSALS, record, statement_fence
 from cachepatterns.write.fence import Fence
@@ -44,8 +44,8 @@ def announces(*written: type[models.Model], using: str = "default") -> Iterator[
     connection = connections[using]
     event = _event(connection, written)
     # No transaction is begun around what may begin and end its own.
-    closed = statement_fence(connection, _closing(event), may_begin=False)
-    with uncached(), closed as fence:
+    guarded = statement_fence(connection, closing(event.tags), may_begin=False)
+    with uncached(), guarded as fence:
         if in_transaction(connection):
             record(connection, event)
         pending = pending_writes(connection)
@@ -104,7 +104,3 @@ def _tables(model: object) -> set[str]:
         )
     parents = {table_name(parent) for parent in concrete._meta.get_parent_list()}
     return {table_name(concrete)} | parents & set(tracked)
-
-
-def _closing(event: InvalidationEvent) -> set[str]:
-    return {ALL_NAMED if tag.startswith("#") else tag for tag in event.tags}

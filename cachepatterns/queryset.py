@@ -140,6 +140,7 @@ class CachedQuerySetMixin(NotingMixin):
         """Whether these may be a foreign key's targets, as instances and nothing else."""
         return (
             "instance" in self._hints  # type: ignore[attr-defined]
+            and self.recipe is None  # none holds what a prefetch asks: do not build it for this
             and self._is_stock
             and type(self.query) is CachedQuery
             and self._iterable_class is ModelIterable  # type: ignore[attr-defined]

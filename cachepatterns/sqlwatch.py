@@ -18,7 +18,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from cachepatterns.conf import config
 from cachepatterns.core.marker import marker
 from cachepatterns.core.sqltext import Kind, Statement, statement
-from cachepatterns.core.tag import ALL_NAMED
 from cachepatterns.observe import BurstLog, InvalidationEvent
 from cachepatterns.registry import site
 from cachepatterns.transactions import (
@@ -28,6 +27,7 @@ from cachepatterns.transactions import (
     savepoint_ended,
 )
 from cachepatterns.write.appending import Appended, appended
+from cachepatterns.write.changes import closing
 from cachepatterns.write.coarse import coarse_event, written_tables
 from cachepatterns.write.dispatch import REFUSALS, mark_written, record, statement_fence
 from cachepatterns.write.wholesale import wholesale
@@ -88,7 +88,7 @@ def watch(
     if event is None:
         return execute(sql, params, many, context)
     may_begin = _may_run_in_transaction(connection, found, sql)
-    with statement_fence(connection, _closing(event), may_begin=may_begin) as fence:
+    with statement_fence(connection, closing(event.tags), may_begin=may_begin) as fence:
         try:
             answer = execute(_marked(sql, connection, found), params, many, context)
         except REFUSALS:
@@ -148,11 +148,6 @@ def _event(connection: BaseDatabaseWrapper, found: Statement | None) -> Invalida
     except Exception:
         log.log("cachepatterns could not account for a write", exc_info=True)
         return None
-
-
-def _closing(event: InvalidationEvent) -> set[str]:
-    """The model tags, and ``#`` for all named ones."""
-    return {ALL_NAMED if tag.startswith("#") else tag for tag in event.tags}
 
 
 def _may_run_in_transaction(connection: BaseDatabaseWrapper, found: Statement, sql: Any) -> bool:

@@ -50,7 +50,11 @@ def pytest_collection_modifyitems(items) -> None:
     if config().OUTBOX:
         for item in items:
             if item.get_closest_marker("without_outbox"):
-                item.add_marker(pytest.mark.skip(reason="an outbox costs statements"))
+                item.add_marker(
+                    pytest.mark.skip(
+                        reason="TESTS_OUTBOX: it counts statements, and an outbox adds some"
+                    )
+                )
 
 
 def pytest_sessionfinish() -> None:

@@ -163,7 +163,7 @@ def _exchange(
     connection: Any, words: Callable[[str], Words], doubted_at: float
 ) -> tuple[Any, str]:
     run = _ready(connection, doubted_at)
-    # Its stub takes tuples of one word only.
+    # By hiredis' own annotation it takes tuples of one word only.
     packed = pack_command(tuple(words(run)))  # type: ignore[arg-type]
     connection.send_packed_command((packed,), check_health=False)
     return connection.read_response(), run

@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
+from cachepatterns.conf import Config
 from cachepatterns.core.codec import UNDECODABLE, Row, decode_rows, decoder
 from cachepatterns.exceptions import CorruptEntry
 
 FORMAT: Final = 2
-COMPRESS_ABOVE: Final = 16_384
+COMPRESS_ABOVE: Final = Config().COMPRESS_ABOVE
 """Bytes from which a body is compressed, unless said otherwise."""
 
 _RAW, _ZLIB = 0, 1

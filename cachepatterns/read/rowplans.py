@@ -127,10 +127,6 @@ def _now() -> tuple[Any, ...]:
     return config(), site.generation
 
 
-_PLANS = "_cachepatterns_row_plans"
-"""The attribute of a connection that holds its plans: they know it, and must go with it."""
-
-
 def why_no_rows(model: type[models.Model], name: str, using: str) -> tuple[RowPlan | None, str]:
     """The plan for asking by the field `name`, and why none may be used now (empty if it may)."""
     policy = site.policy_for(model)

@@ -70,6 +70,11 @@ def closing_tags(policy: ResolvedPolicy, database: str) -> set[str]:
     return tags | {tag.ALL_NAMED} if policy.has_rules else tags
 
 
+def closing(tags: Iterable[str]) -> set[str]:
+    """The same for what is told as `tags`: model tags, and ``#`` for all named ones."""
+    return {tag.ALL_NAMED if name.startswith("#") else name for name in tags}
+
+
 def _heads(policy: ResolvedPolicy, database: str) -> tuple[tuple[str, str, str], ...]:
     """Of each narrowed field: where its value is, the kind of value, what stands before it."""
     known = policy.memo.get(("heads", database))

@@ -12,13 +12,13 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from msgspec import structs
 
-from cachepatterns.core import tag
 from cachepatterns.core.change import Change, RowValues
 from cachepatterns.exceptions import WriteRefused
 from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.transactions import database_id, in_transaction, is_undone
 from cachepatterns.write.changes import (
+    closing,
     closing_tags,
     model_tags,
     row_tags,
@@ -55,10 +55,10 @@ class Telling:
     @contextmanager
     def around(self) -> Iterator[None]:
         """Keep readers away while the statement runs, and whatever ends it lose no write."""
-        closing = closing_tags(self.policy, self.database)
-        for name in self.beyond.tags if self.beyond else ():
-            closing.add(tag.ALL_NAMED if name.startswith("#") else name)
-        with statement_fence(self.connection, closing) as self.fence:
+        guarded = closing_tags(self.policy, self.database)
+        if self.beyond is not None:
+            guarded |= closing(self.beyond.tags)
+        with statement_fence(self.connection, guarded) as self.fence:
             try:
                 yield
             except (*REFUSALS, WriteRefused):

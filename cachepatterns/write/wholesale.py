@@ -31,10 +31,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from msgspec import structs
 
 from cachepatterns.core.sqltext import Kind, Statement
-from cachepatterns.core.tag import ALL_NAMED
 from cachepatterns.observe import BurstLog, InvalidationEvent
 from cachepatterns.transactions import in_transaction, is_idle, pending_writes
 from cachepatterns.write import outbox
+from cachepatterns.write.changes import closing
 from cachepatterns.write.coarse import coarse_event
 from cachepatterns.write.dispatch import REFUSALS, record
 from cachepatterns.write.fence import Fence
@@ -136,8 +136,7 @@ class Held:
         self._labels.update(event.labels)
         self._tags.update(event.tags)
         self._fence.assure()
-        closing = {ALL_NAMED if tag.startswith("#") else tag for tag in event.tags}
-        if new := closing - self._closed:
+        if new := closing(event.tags) - self._closed:
             self._fence.add_everything(new)
             self._closed |= new
 

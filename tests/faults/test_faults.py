@@ -52,8 +52,11 @@ def judge(report: Report, plan: Plan) -> None:
     assert report.counts["reads"] >= plan.reads
 
 
+LONG_RUN = "nightly, a quarter of an hour: CACHEPATTERNS_FAULTS=nightly (make faults)"
+
+
 @pytest.mark.parametrize(
-    "outbox", [False, pytest.param(True, marks=pytest.mark.skipif(not WANTED, reason="long"))]
+    "outbox", [False, pytest.param(True, marks=pytest.mark.skipif(not WANTED, reason=LONG_RUN))]
 )
 def test_nothing_is_stale_whatever_happens(do, outbox):
     short = replace(SHORT, outbox=outbox)

@@ -108,7 +108,7 @@ def test_the_second_waits_for_the_first_and_takes_the_row_from_where_that_put_it
 def test_a_row_whose_primary_key_another_is_changing_is_written_all_the_same(lists, read_back):
     """B finds the row by its category, waits for A, and finds it under another key."""
     if connection.vendor != "postgresql":
-        pytest.skip(f"{connection.vendor} sees either the old row or the new one")
+        pytest.skip(f"only PostgreSQL can miss the row; {connection.vendor} finds it or waits")
     if read_back and django.VERSION < (6, 0):
         pytest.skip("Django returns no fields of an UPDATE before 6.0")
     pk, categories, read = lists

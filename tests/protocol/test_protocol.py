@@ -102,7 +102,7 @@ def test_the_protocol_holds(name: str) -> None:
     assert found.states > 1000, "the model hardly does anything"
 
 
-@pytest.mark.skipif(not DEEP, reason="nightly: CACHEPATTERNS_PROTOCOL=deep")
+@pytest.mark.skipif(not DEEP, reason="nightly, hours: CACHEPATTERNS_PROTOCOL=deep")
 @pytest.mark.parametrize("name", DEEP_SETTINGS)
 def test_the_protocol_holds_in_more_settings(name: str) -> None:
     found = search(DEEP_SETTINGS[name])
