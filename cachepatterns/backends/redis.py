@@ -5,34 +5,26 @@ Stamps are always read from the primary: a replica may still hold one that was b
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import msgspec
-import redis
 from django.core.cache import caches
-from django_redis.exceptions import ConnectionInterrupted
 
 from cachepatterns.backends import scripts
 from cachepatterns.backends.base import (
     MARK_SECONDS,
-    Backend,
     Heard,
     Item,
     KeyInfo,
     Moment,
     Reading,
-    StreamEntry,
 )
+from cachepatterns.backends.errors import RedisError, translated
 from cachepatterns.backends.lines import Lines, Words
+from cachepatterns.backends.records import RedisRecords, milliseconds
 from cachepatterns.backends.tracking import Tracking
 from cachepatterns.core.guard import is_of_another, is_open
-from cachepatterns.exceptions import BackendError
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 SILENCE_SECONDS = 5.0
 """After which a connection that should answer is taken for dead, unless the alias says else."""
@@ -40,47 +32,7 @@ _SCAN_PAGE = 500
 _DELETE_BATCH = 1000
 
 
-def _kind(error: BaseException) -> str:
-    if isinstance(error, ConnectionInterrupted) and error.__cause__ is not None:
-        return _kind(error.__cause__)
-    if isinstance(error, (redis.TimeoutError, TimeoutError)):
-        return "timeout"
-    if isinstance(error, redis.BusyLoadingError):
-        return "loading"
-    if isinstance(error, redis.OutOfMemoryError):
-        return "oom"
-    if isinstance(error, redis.ReadOnlyError):
-        return "readonly"
-    if isinstance(error, redis.AuthenticationError):
-        return "auth"
-    if isinstance(error, (redis.ConnectionError, OSError)):
-        return "connection"
-    word = str(error).split(" ", 1)[0]
-    return word.lower() if word.isupper() and word.isalpha() else type(error).__name__.lower()
-
-
-class RedisError(BackendError):
-    """Redis/Valkey did not answer a command. ``kind`` names the sort of failure."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.kind = _kind(error)
-        super().__init__(f"{self.kind}: {error}")
-
-
-def _translated(method: Callable[P, R]) -> Callable[P, R]:
-    """Turn the client's many exceptions into the one of the contract."""
-
-    @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(*args, **kwargs)
-        except (redis.RedisError, ConnectionInterrupted, OSError) as error:
-            raise RedisError(error) from error
-
-    return call
-
-
-class RedisBackend(Backend):
+class RedisBackend(RedisRecords):
     """The backend for ``CACHES`` aliases of django-redis."""
 
     name = "redis"
@@ -114,12 +66,12 @@ class RedisBackend(Backend):
 
         return Tracking(connect, prefixes, changed=changed, lost=lost)
 
-    @_translated
+    @translated
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         found: list[bytes | None] = self._client().mget(keys)
         return found
 
-    @_translated
+    @translated
     def read(
         self, guards: Sequence[str], keys: Sequence[str], leases: Sequence[str] = ()
     ) -> Reading:
@@ -131,7 +83,7 @@ class RedisBackend(Backend):
             self.lines.doubt()
         return Reading(opened[:guarding], values[first:], all(opened[guarding:]))
 
-    @_translated
+    @translated
     def mint(
         self,
         guards: Sequence[str],
@@ -142,11 +94,11 @@ class RedisBackend(Backend):
         life: float,
     ) -> list[bytes] | None:
         found: list[bytes] | None = scripts.MINT.run(
-            self.lines, [*guards, *keys], life, len(guards), _milliseconds(ttl), *stamps
+            self.lines, [*guards, *keys], life, len(guards), milliseconds(ttl), *stamps
         )
         return found
 
-    @_translated
+    @translated
     def fence(
         self,
         token: str,
@@ -159,7 +111,7 @@ class RedisBackend(Backend):
         mode = "renew" if renew else "new"
         scripts.FENCE.run(self.lines, list(guards), life, token, *named, mode)
 
-    @_translated
+    @translated
     def release(
         self,
         token: str,
@@ -170,39 +122,39 @@ class RedisBackend(Backend):
         mark: str = "",
         heard: Heard | None = None,
     ) -> None:
-        more = (token, mark, _milliseconds(MARK_SECONDS), *keys)
+        more = (token, mark, milliseconds(MARK_SECONDS), *keys)
         if heard is None:
             scripts.RELEASE.run(self.lines, guards, life, *more)
         else:
             scripts.RELEASE.send(self.lines, guards, life, *more, heard=_telling(heard))
 
-    @_translated
+    @translated
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
         scripts.TEND.run(self.lines, guards, life, "open" if no_writers else "")
 
-    @_translated
+    @translated
     def moment(self) -> Moment:
         (seconds, micros), run = self.lines.call(lambda run: ("TIME",))
         return Moment(run, int(seconds) + int(micros) / 1e6)
 
-    @_translated
+    @translated
     def lease(self, key: str, since: Moment, seconds: float) -> bool:
         until, length = int((since.at + seconds) * 1000), int(seconds * 1000)
         answer = scripts.LEASE.run(self.lines, [key], seconds, since.run, until, length)
         return bool(answer == 1)
 
-    @_translated
+    @translated
     def claim(self, key: str, token: str, seconds: float) -> bool:
-        words: Words = ("SET", key, token, "NX", "GET", "PX", _milliseconds(seconds))
+        words: Words = ("SET", key, token, "NX", "GET", "PX", milliseconds(seconds))
         # What stood before. Ours, where the command was sent twice: its answer had been lost.
         before, _ = self.lines.call(lambda run: words)
         return before is None or before == token.encode()
 
-    @_translated
+    @translated
     def disclaim(self, key: str, token: str) -> None:
         scripts.DISCLAIM.run(self.lines, [key], 0, token)
 
-    @_translated
+    @translated
     def store(
         self,
         items: Sequence[Item],
@@ -210,9 +162,9 @@ class RedisBackend(Backend):
         stamp_ttl: float,
         heard: Heard | None = None,
     ) -> None:
-        lasting = _milliseconds(stamp_ttl)
+        lasting = milliseconds(stamp_ttl)
         commands: list[Words] = [
-            ("SET", key, payload, "PX", _milliseconds(ttl)) for key, payload, ttl in items
+            ("SET", key, payload, "PX", milliseconds(ttl)) for key, payload, ttl in items
         ]
         commands += [("PEXPIRE", key, lasting, "GT") for key in dict.fromkeys(stamp_keys)]
         if heard is None:
@@ -223,7 +175,7 @@ class RedisBackend(Backend):
     def settle(self) -> None:
         self.lines.hear_all()
 
-    @_translated
+    @translated
     def delete(self, keys: Sequence[str]) -> int:
         client, gone = self._client(), 0
         for start in range(0, len(keys), _DELETE_BATCH):
@@ -240,12 +192,12 @@ class RedisBackend(Backend):
             if cursor == 0 or seen >= limit:
                 return cursor == 0
 
-    @_translated
+    @translated
     def _scan_page(self, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
         found = self._client().scan(cursor, match=pattern, count=_SCAN_PAGE)
         return int(found[0]), found[1]
 
-    @_translated
+    @translated
     def inspect(self, keys: Sequence[str]) -> list[KeyInfo]:
         if not keys:
             return []
@@ -260,78 +212,7 @@ class RedisBackend(Backend):
                 found.append(KeyInfo(key, None if ttl < 0 else ttl / 1000, size or 0))
         return found
 
-    @_translated
-    def add(self, counters: Mapping[str, Mapping[str, int]], ttl: float) -> None:
-        pipe = self._client().pipeline(transaction=False)
-        for key, fields in counters.items():
-            for field, amount in fields.items():
-                pipe.hincrby(key, field, amount)
-            pipe.expire(key, int(ttl))
-        pipe.execute()
-
-    @_translated
-    def counters(self, keys: Sequence[str]) -> list[dict[str, int]]:
-        pipe = self._client().pipeline(transaction=False)
-        for key in keys:
-            pipe.hgetall(key)
-        return [
-            {_text(field): int(amount) for field, amount in found.items()}
-            for found in pipe.execute()
-        ]
-
-    @_translated
-    def push(self, key: str, items: Sequence[bytes], *, keep: int, ttl: float) -> None:
-        pipe = self._client().pipeline(transaction=False)
-        pipe.lpush(key, *items)
-        pipe.ltrim(key, 0, keep - 1)
-        pipe.expire(key, int(ttl))
-        pipe.execute()
-
-    @_translated
-    def newest(self, key: str, count: int) -> list[bytes]:
-        found = self._client().lrange(key, 0, count - 1)
-        return [item.encode() if isinstance(item, str) else item for item in found]
-
-    @_translated
-    def take_events(
-        self, key: str, group: str, name: str, *, count: int, idle: float
-    ) -> list[StreamEntry]:
-        client = self._client()
-        try:
-            left = client.xautoclaim(key, group, name, _milliseconds(idle), count=count)[1]
-        except redis.ResponseError as error:
-            if "NOGROUP" not in str(error):
-                raise
-            if not client.exists(key):
-                return []
-            with contextlib.suppress(redis.ResponseError):  # another one has just made it
-                client.xgroup_create(key, group, id="0", mkstream=True)
-            left = []
-        found = client.xreadgroup(group, name, {key: ">"}, count=count)
-        if isinstance(found, dict):  # RESP3
-            new = [entry for pages in found.values() for page in pages for entry in page]
-        else:
-            new = [entry for _, page in found for entry in page]
-        return [
-            (_text(number), {_lenient(f): _lenient(v) for f, v in (given or {}).items()})
-            for number, given in [*left, *new]
-        ]
-
-    @_translated
-    def settle_events(self, key: str, group: str, ids: Sequence[str]) -> None:
-        self._client().xack(key, group, *ids)
-
-    @_translated
-    def park_event(self, key: str, entry: Mapping[str, str], *, keep: int) -> None:
-        self._client().xadd(key, dict(entry), maxlen=keep, approximate=True)
-
-    @_translated
-    def forget_events(self, key: str, before: float) -> None:
-        client = self._client()
-        if client.exists(key) and all(g.get("lag") == 0 for g in client.xinfo_groups(key)):
-            client.xtrim(key, minid=max(0, int(before * 1000)), approximate=False)
-
-    @_translated
+    @translated
     def info(self) -> dict[str, object]:
         said = self._client().info()
         wanted = ("used_memory", "maxmemory", "maxmemory_policy", "evicted_keys", "expired_keys")
@@ -348,7 +229,7 @@ class RedisBackend(Backend):
         }
         return found
 
-    @_translated
+    @translated
     def ping(self) -> None:
         self._client().ping()
 
@@ -358,16 +239,3 @@ _json = msgspec.json.encode
 
 def _telling(heard: Heard) -> Callable[[Exception | None], None]:
     return lambda error: heard(None if error is None else RedisError(error))
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, int(seconds * 1000))
-
-
-def _lenient(value: bytes | str) -> str:
-    """What others have written may be anything."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -28,7 +28,8 @@ import msgspec
 from django.db import models
 
 from cachepatterns.observe import BurstLog
-from cachepatterns.read.shape import lookups_of, may_mean_now, shape_of
+from cachepatterns.read.conditions import lookups_of, may_mean_now
+from cachepatterns.read.shape import shape_of
 
 MAX_STEPS = 4000
 """Steps that a process remembers, of all models; then it learns anew."""

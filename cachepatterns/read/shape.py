@@ -10,36 +10,18 @@ the query has no shape, and is compiled.
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.db.models import lookups
-from django.db.models.expressions import Col
-from django.db.models.fields import related_lookups
 from django.db.models.sql.constants import INNER
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.where import WhereNode
 
-from cachepatterns.core.sqltext import CLOCK_LITERALS
+from cachepatterns.read.conditions import Shapeless, column, condition, where
 from cachepatterns.read.options import DEFAULT
 
 Shape = tuple[Any, ...]
 Values = tuple[Any, ...]
-
-_TIMES = (datetime.datetime, datetime.time)
-_LONGEST_CLOCK = 40
-"""Characters; what is longer is no name of a time, even amid blanks."""
-
-MAX_VALUES = 256
-"""An ``IN`` list with more values is compiled: its memo would be used once."""
-
-
-class Shapeless(Exception):
-    """Something in the query is not known here."""
 
 
 def shape_of(query: Any) -> tuple[Shape, Values] | None:
@@ -56,17 +38,6 @@ def shape_of(query: Any) -> tuple[Shape, Values] | None:
     return tuple(shape), tuple(values)
 
 
-def lookups_of(query: Any) -> Iterator[Any]:
-    """The lookups in the conditions of a query that has a shape."""
-    nodes = [query.where]
-    while nodes:
-        for child in nodes.pop().children:
-            if type(child) is WhereNode:
-                nodes.append(child)
-            else:
-                yield child
-
-
 def places_of(query: Any) -> dict[Any, slice]:
     """Where in the values of its shape those of each lookup stand."""
     found: dict[Any, slice] = {}
@@ -78,7 +49,7 @@ def places_of(query: Any) -> dict[Any, slice]:
                 walk(child)
             else:
                 start = len(values)
-                _lookup(child, [], values)
+                condition(child, [], values)
                 found[id(child)] = slice(start, len(values))
 
     for name, part in query.__dict__.items():
@@ -167,7 +138,7 @@ def _ordering(name: str, found: Any, shape: list[Any], values: list[Any]) -> Non
 
 def _columns(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
     shape.append(name)
-    shape.extend(map(_column, found))
+    shape.extend(map(column, found))
 
 
 def _related(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
@@ -187,119 +158,6 @@ def _selected(name: str, found: Any, shape: list[Any], values: list[Any]) -> Non
     shape.append(name)
     shape.append(None if found is None else tuple(found.items()))
 
-
-def _where(name: str, found: Any, shape: list[Any], values: list[Any]) -> None:
-    if type(found) is not WhereNode:
-        raise Shapeless(name)
-    shape.append((found.connector, found.negated, len(found.children)))
-    for child in found.children:
-        if type(child) is WhereNode:
-            _where(name, child, shape, values)
-        else:
-            _lookup(child, shape, values)
-
-
-def _lookup(lookup: Any, shape: list[Any], values: list[Any]) -> None:
-    kind = type(lookup)
-    take = _LOOKUPS.get(kind)
-    if take is None or lookup.bilateral_transforms:
-        raise Shapeless(kind)
-    shape.append(kind)
-    shape.append(_column(lookup.lhs))
-    take(lookup.rhs, shape, values)
-
-
-def _column(found: Any) -> tuple[Any, ...]:
-    if type(found) is not Col:
-        raise Shapeless(found)
-    target = found.target
-    return found.alias, target.column, target.model
-
-
-def _one(value: Any, shape: list[Any], values: list[Any]) -> None:
-    kind = type(value)
-    if kind is bool:
-        shape.append(value)  # some databases write a condition otherwise for each
-    elif kind in _SCALARS and not (kind is str and may_mean_now(value)):
-        if kind in _TIMES and not _has_plain_zone(value):
-            raise Shapeless(kind)
-        shape.append(kind)
-        values.append(value)
-    else:
-        raise Shapeless(kind)
-
-
-def may_mean_now(text: str) -> bool:
-    """Whether a database may take the text for a time that is never the same."""
-    return len(text) < _LONGEST_CLOCK and text.strip().lower() in CLOCK_LITERALS
-
-
-def _has_plain_zone(moment: datetime.datetime | datetime.time) -> bool:
-    """Whether the `repr` tells the zone: that of some classes is but an address."""
-    zone = moment.tzinfo
-    return zone is None or type(zone) is datetime.timezone or isinstance(zone, ZoneInfo)
-
-
-def _many(given: Any, shape: list[Any], values: list[Any]) -> None:
-    if type(given) not in (list, tuple) or not 0 < len(given) <= MAX_VALUES:
-        raise Shapeless("values")
-    shape.append(len(given))
-    for value in given:
-        _one(value, shape, values)
-
-
-def _is_null(value: Any, shape: list[Any], values: list[Any]) -> None:
-    if type(value) is not bool:
-        raise Shapeless("isnull")
-    shape.append(value)
-
-
-_SCALARS = frozenset(
-    {
-        int,
-        str,
-        float,
-        decimal.Decimal,
-        datetime.date,
-        datetime.datetime,
-        datetime.time,
-        datetime.timedelta,
-        uuid.UUID,
-    }
-)
-"""Of these the key spells the whole value; no subclass, which may compare as it likes."""
-
-_LOOKUPS: dict[type, Callable[[Any, list[Any], list[Any]], None]] = {
-    **dict.fromkeys(
-        (
-            lookups.Exact,
-            lookups.IExact,
-            lookups.GreaterThan,
-            lookups.GreaterThanOrEqual,
-            lookups.LessThan,
-            lookups.LessThanOrEqual,
-            lookups.IntegerFieldExact,
-            lookups.IntegerGreaterThan,
-            lookups.IntegerGreaterThanOrEqual,
-            lookups.IntegerLessThan,
-            lookups.IntegerLessThanOrEqual,
-            lookups.Contains,
-            lookups.IContains,
-            lookups.StartsWith,
-            lookups.IStartsWith,
-            lookups.EndsWith,
-            lookups.IEndsWith,
-            related_lookups.RelatedExact,
-            related_lookups.RelatedGreaterThan,
-            related_lookups.RelatedLessThan,
-        ),
-        _one,
-    ),
-    lookups.In: _many,
-    related_lookups.RelatedIn: _many,
-    lookups.IsNull: _is_null,
-    related_lookups.RelatedIsNull: _is_null,
-}
 
 _ATTRIBUTES: dict[str, Teller | None] = {
     # Said otherwise already, or of use only while further conditions are added.
@@ -333,7 +191,7 @@ _ATTRIBUTES: dict[str, Teller | None] = {
     # What tells one shape from another.
     "alias_map": _joins,
     "alias_refcount": _counts,
-    "where": _where,
+    "where": where,
     "order_by": _ordering,
     "select": _columns,
     "select_related": _related,

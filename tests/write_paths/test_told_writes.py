@@ -105,7 +105,9 @@ def test_the_coarse_counter_stays_0_for(name, counted):
     assert totals.coarse == 0
 
 
-@pytest.mark.skipif(TELLS_OLD, reason="here they tell their rows")
+@pytest.mark.skipif(
+    TELLS_OLD, reason="for databases before PostgreSQL 18 (make test-databases): 18 tells them"
+)
 @pytest.mark.parametrize("name", UPSERTS)
 def test_before_18_only_upserts_are_coarse(name, counted):
     restore("goods", "default")
