@@ -33,8 +33,18 @@ Words = Sequence[str | bytes | float]
 Heard = Callable[[Exception | None], None]
 """Called with what went wrong, once the answers have been looked at."""
 
+_LINES = "_cachepatterns_lines"
+"""The attribute of a pool that holds its lines."""
 _UNHEARD = "_cachepatterns_unheard"
 """The attribute of a connection that holds how many answers are to come, and who hears them."""
+
+
+def lines_of(pool: Any) -> Lines:
+    """The lines of `pool`, which all who use it share: a quarter of it is held in all, by however
+    many backends, and goes when the pool goes."""
+    known: dict[str, Lines] = pool.__dict__
+    found = known.get(_LINES)
+    return known.setdefault(_LINES, Lines(pool)) if found is None else found
 
 
 class Lines:

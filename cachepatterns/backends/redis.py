@@ -21,7 +21,7 @@ from cachepatterns.backends.base import (
     Reading,
 )
 from cachepatterns.backends.errors import RedisError, translated
-from cachepatterns.backends.lines import Lines, Words
+from cachepatterns.backends.lines import Lines, Words, lines_of
 from cachepatterns.backends.records import RedisRecords, milliseconds
 from cachepatterns.backends.tracking import Tracking
 from cachepatterns.core.guard import is_of_another, is_open
@@ -48,7 +48,7 @@ class RedisBackend(RedisRecords):
     def lines(self) -> Lines:
         """The lines that the protocol goes over; the rest takes the client's own way."""
         if self._lines is None:
-            self._lines = Lines(self._client().connection_pool)
+            self._lines = lines_of(self._client().connection_pool)
         return self._lines
 
     def tracking(

@@ -38,7 +38,9 @@ class Scene:
     def __init__(self, primary: EmbeddedValkey, folder, settings) -> None:
         self._primary, self._folder = primary, folder
         cache = {**settings.CACHES["default"], "LOCATION": primary.url}
-        settings.CACHES = {"default": cache, "early": cache, "late": cache}
+        # By another address it is another pool, as another process has one.
+        late = {**cache, "LOCATION": primary.url.replace("127.0.0.1", "localhost")}
+        settings.CACHES = {"default": cache, "early": cache, "late": late}
         self.early, self.late = RedisBackend("early"), RedisBackend("late")
         self.before = run_of(self.early)
 

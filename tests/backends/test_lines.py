@@ -35,6 +35,16 @@ def test_one_line_carries_one_thread_s_commands(backend):
     assert connection_id(backend) == connection_id(backend)
 
 
+def test_all_backends_of_a_pool_hold_the_same_lines(backend, client):
+    """Else each would hold a quarter of it, and keep that when it goes."""
+    ids = {connection_id(RedisBackend("default")) for _ in range(50)}
+    assert ids == {connection_id(backend)}
+    assert (
+        len(client.connection_pool._in_use_connections)
+        <= client.connection_pool.max_connections / 4
+    )
+
+
 def test_a_line_that_was_closed_while_idle_is_opened_again(backend, client):
     held = connection_id(backend)
     client.set(KEY, b"value")
@@ -80,7 +90,7 @@ def test_what_two_threads_ask_goes_over_two_lines(backend, client):
 
 def test_an_interrupt_leaves_no_answer_to_the_next_question(backend):
     backend.read([GUARD], [KEY])
-    connection = backend.lines._idle[0]
+    connection = backend.lines._idle[-1]
     read_response, connection.read_response = connection.read_response, interrupted
     with pytest.raises(KeyboardInterrupt):
         backend.lines.call(lambda run: ("ECHO", "of the interrupted"))
@@ -168,7 +178,7 @@ def test_a_bounded_pool_gets_no_connection_back_with_answers_to_come(client):
 def test_an_interrupt_while_answers_are_heard_leaves_none_to_the_next_question(backend):
     heard = Heard()
     backend.lines.send(echo("of the interrupted"), heard)
-    connection = backend.lines._idle[0]
+    connection = backend.lines._idle[-1]
     read_response, connection.read_response = connection.read_response, interrupted
     with pytest.raises(KeyboardInterrupt):
         backend.lines.call(lambda run: ("ECHO", "never sent"))
@@ -224,7 +234,7 @@ def test_a_release_that_may_not_have_arrived_is_made_once_more(stopped):
     backend, _server = stopped
     store = Store(backend)
     store.fence("token", {GUARD: ["test:tag:a@d:*"]})
-    lost = backend.lines._idle[0]
+    lost = backend.lines._idle[-1]
     backend.lines.send = lambda words, heard: lost_on_its_way(lost, heard)
     assert store.release("token", [GUARD], ["test:tag:a@d:*"])
     del backend.lines.send
