@@ -13,13 +13,13 @@ from tests.calm import nobody_writes
 
 @pytest.fixture
 def redis_url(settings) -> str:
-    """The address of this worker's own logical database in Valkey."""
+    """The address of this worker's own Valkey."""
     return settings.CACHES["default"]["LOCATION"]
 
 
 @pytest.fixture
 def empty_cache() -> None:
-    """Begin with nothing cached: flushes this worker's logical database."""
+    """Begin with nothing cached: flushes this worker's Valkey."""
     settle()  # what an earlier test had rolled back is bumped by a thread, sooner or later
     caches["default"].client.get_client(write=True).flushdb()
     nobody_writes()

@@ -1,15 +1,13 @@
 """Settings of the tests: the shop's, on the servers that `tests.servers` has started."""
 
 import os
-from urllib.parse import urlsplit
 
 from shop.settings import *  # noqa: F403
-from shop.settings import CACHEPATTERNS, CACHES, DATABASES, INSTALLED_APPS
+from shop.settings import CACHEPATTERNS, DATABASES, INSTALLED_APPS
 from tests import mysql  # noqa: F401 - before Django looks for a driver
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.app", "tests.others"]
 
-_worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 _folder = os.environ.get("TESTS_FOLDER", ".")
 
 # pytest-django gives each worker a test database of its own, by a suffix to these names.
@@ -21,11 +19,6 @@ DATABASES = {
         "TEST": {"NAME": f"{_folder}/test.db"},
     },
 }
-
-# And here each worker gets a logical database of its own, which it may flush as it likes.
-_number = 1 + int(_worker.removeprefix("gw") or 0)
-_location = urlsplit(CACHES["default"]["LOCATION"])._replace(path=f"/{_number}").geturl()
-CACHES = {alias: {**cache, "LOCATION": _location} for alias, cache in CACHES.items()}
 
 # Hashing passwords slowly is for attackers, not for tests.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
