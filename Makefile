@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 # Touched last, so that an interrupted installation is begun again.
 READY := $(VENV)/.ready
 
-.PHONY: help demo check-demo test test-databases bench faults django-suite lint format types contracts clean venv
+.PHONY: help demo check-demo check-patterns test test-databases bench faults django-suite lint format types contracts clean venv
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -34,6 +34,10 @@ demo: $(READY)  ## start servers, fill the shop, serve it on port 8000
 
 check-demo: $(READY)  ## the same in a temporary folder, every page visited twice and judged
 	@exec $(BIN)/python manage.py demo --check $(ARGS)
+
+check-patterns: $(READY)  ## each caching pattern performed over HTTP; then without, when each must fail
+	@exec $(BIN)/python manage.py demo --patterns $(ARGS)
+	@exec $(BIN)/python manage.py demo --patterns --without all $(ARGS)
 
 test: $(READY)  ## run all tests on real servers of their own
 	$(BIN)/python -m pytest $(ARGS)

@@ -5,6 +5,7 @@ import os
 
 from shop import home
 from shop.addresses import cache_location, database_settings
+from shop.switches import is_on
 
 BASE_DIR = home.BASE_DIR
 
@@ -94,6 +95,11 @@ CACHEPATTERNS = {
     # What hardly ever changes is answered from the process's own memory.
     "TIERS": {"local": {"ttl": 24 * 3600, "local": True}},
 }
+if os.environ.get("SHOP_OUTBOX") == "1" and is_on("event-driven"):
+    # The web processes relay what they and others record; a busy machine may be late with that.
+    CACHEPATTERNS |= {"OUTBOX": True, "RELAY": "thread", "LEASE_SECONDS": 60}
+if not is_on("herd"):
+    CACHEPATTERNS |= {"FLIGHT_TIMEOUT": 0.0}
 
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_CACHE_ALIAS = "sessions"

@@ -1,11 +1,13 @@
 """Settings of the demo's web workers."""
 
+import os
+
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess
 
 worker_class = "gthread"
-threads = 4
+threads = int(os.environ.get("SHOP_THREADS", "4"))
 loglevel = "warning"
 graceful_timeout = 3
 preload_app = False

@@ -5,13 +5,15 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from django.apps import apps
 
 from shop import home
 from shop.demo.check import check_pages
+from shop.demo.patterns.performance import perform
+from shop.demo.patterns.stage import Stage
 from shop.demo.site import Site, site
 from shop.demo.web import free_port_from, watch, workers
 from shop.processes import Program
@@ -50,6 +52,24 @@ def check(*, count: int, say: Say) -> bool:
         with workers(running, port=port, count=count):
             pages_are_well = check_pages(f"http://127.0.0.1:{port}", say)
             return _nothing_is_stale(running, say) and pages_are_well
+
+
+def show_patterns(
+    *, count: int, say: Say, only: Sequence[str] = (), without: Sequence[str] = ()
+) -> dict[str, str]:
+    """Play the scene of each pattern, of `only` these if any are named; return what went wrong,
+    by pattern. Those in `without` the shop does without: theirs must go wrong."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cachepatterns-patterns-") as folder,
+        site(Path(folder), durable=False, say=say) as running,
+    ):
+        running.env["SHOP_WITHOUT"] = ",".join(without)
+        _prepare(running, "--products", "600", "--reviews", "1200")
+        # From here on somebody relays.
+        running.env.update(SHOP_OUTBOX="1", SHOP_THREADS="32")
+        port = free_port()
+        with workers(running, port=port, count=count):
+            return perform(Stage(running, f"http://127.0.0.1:{port}"), say, only=only)
 
 
 def _nothing_is_stale(running: Site, say: Say) -> bool:

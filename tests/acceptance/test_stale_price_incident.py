@@ -9,9 +9,9 @@ from decimal import Decimal
 
 import pytest
 
+from shop.demo.forms import form_fields
 from shop.demo.visitor import Visit, Visitor
 from shop.models import Country, Order, Product
-from tests.acceptance.forms import form_fields
 
 CHANGES = 200
 PRICE = re.compile(r'data-price="([\d.]+)"')

@@ -6,8 +6,9 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand, CommandError
 
 from shop.addresses import BadAddress, Unreachable
+from shop.demo.patterns import patterns
 from shop.demo.site import AlreadyRunning
-from shop.demo.steps import StepFailed, check, serve
+from shop.demo.steps import StepFailed, check, serve, show_patterns
 from shop.demo.web import NotServing
 from shop.processes import interrupts_raise
 from shop.servers import ServerDidNotStart
@@ -29,10 +30,42 @@ class Command(BaseCommand):
             help="visit every page twice in a folder of its own and fail if anything is wrong",
         )
 
-    def handle(self, *, port: int, workers: int, check: bool, **options: object) -> None:
+        parser.add_argument(
+            "--patterns",
+            action="store_true",
+            help="perform each caching pattern through the shop and fail if one does not hold",
+        )
+        names = [pattern.name for pattern in patterns()]
+        parser.add_argument(
+            "--only", action="append", choices=names, default=[], help="one of the patterns"
+        )
+        parser.add_argument(
+            "--without",
+            action="append",
+            choices=[*names, "all"],
+            default=[],
+            help="do without a pattern: then its line, and no other, must fail",
+        )
+
+    def handle(
+        self,
+        *,
+        port: int,
+        workers: int,
+        check: bool,
+        patterns: bool,
+        only: list[str],
+        without: list[str],
+        **options: object,
+    ) -> None:
+        if (only or without) and not patterns:
+            raise CommandError("--only and --without are for --patterns.")
         try:
             with interrupts_raise():
-                self._run(port, workers, check)
+                if patterns:
+                    self._show_patterns(workers, only, without)
+                else:
+                    self._run(port, workers, check)
         except EXPECTED as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
@@ -43,6 +76,16 @@ class Command(BaseCommand):
         if not only_check:
             serve(port=port, count=workers, say=self._say)
         elif not check(count=workers, say=self._say):
+            sys.exit(1)
+
+    def _show_patterns(self, workers: int, only: list[str], without: list[str]) -> None:
+        complaints = show_patterns(count=workers, say=self._say, only=only, without=without)
+        played = only or [pattern.name for pattern in patterns()]
+        switched_off = set(played if "all" in without else without) & set(played)
+        self._say(f"{len(played)} patterns performed, {len(complaints)} failed.")
+        if switched_off:
+            self._say(f"Switched off, so meant to fail: {', '.join(sorted(switched_off))}.")
+        if switched_off != set(complaints):
             sys.exit(1)
 
     def _say(self, text: str) -> None:

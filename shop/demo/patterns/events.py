@@ -1,0 +1,69 @@
+"""Event-driven invalidation: a warehouse that knows no Django writes, and says so by one INSERT.
+
+The interleaving: the warehouse is killed right after its COMMIT. The event was committed with what
+it tells of, so the relay delivers it all the same.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+
+from shop.demo.patterns.pattern import Pattern, Played, require
+from shop.demo.patterns.stage import Article, Stage, outcomes, statements
+
+WAREHOUSE = """
+import os, sys, psycopg
+url, product, payload = sys.argv[1:]
+with psycopg.connect(url) as connection:
+    connection.execute("UPDATE shop_product SET stock = 0 WHERE id = %s", [product])
+    connection.execute(
+        "INSERT INTO cachepatterns_invalidationevent (source, payload) VALUES ('warehouse', %s)",
+        [payload],
+    )
+    connection.commit()
+    os.kill(os.getpid(), 9)
+"""
+SOLD_OUT = "Sold out for now"
+
+
+def perform(stage: Stage) -> Played:
+    product = stage.product()
+    cold = stage.get(product.path)
+    warm = [stage.get(product.path) for _ in range(4)]
+    require(outcomes(*warm)["hit"], "the page is not answered from the cache")
+    require(SOLD_OUT not in warm[-1].body, f"{product.name} is sold out already")
+    ended = _warehouse_sells_out(stage, product)
+    require(ended == -signal.SIGKILL, f"the warehouse was not killed but ended with {ended}")
+    stage.until(
+        "the warehouse has sold out, and the shop knows",
+        lambda: SOLD_OUT in stage.get(product.path).body,
+    )
+    delivered = stage.until("the relay's delivery is counted", lambda: _delivered(stage))
+    return Played(
+        counters={"hits": outcomes(*warm)["hit"], "events delivered": delivered},
+        sql_saved=len(warm) * statements(cold) - statements(*warm),
+        interleaving="the publisher was killed after its COMMIT, before it could tell anybody",
+    )
+
+
+def _warehouse_sells_out(stage: Stage, product: Article) -> int:
+    payload = json.dumps({"model": "shop.product"})
+    url = stage.site.env["DATABASE_URL"]
+    command = [sys.executable, "-c", WAREHOUSE, url, str(product.pk), payload]
+    return subprocess.run(command, check=False).returncode
+
+
+def _delivered(stage: Stage) -> int:
+    """Events of the warehouse's that a relay has delivered."""
+    with stage.database() as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM cachepatterns_invalidationevent"
+            " WHERE source = 'warehouse' AND delivered_at IS NOT NULL"
+        ).fetchone()
+    return found[0] if found else 0
+
+
+PATTERN = Pattern(
+    number=6, name="event-driven", title="Event-driven invalidation", perform=perform
+)
