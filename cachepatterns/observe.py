@@ -26,7 +26,8 @@ class ReadEvent(msgspec.Struct, frozen=True, gc=False):
     (``list:category``), ``outcome`` one of `cachepatterns.core.outcome`, ``reason`` why
     a bypass or an unstored load happened (empty otherwise), ``stored_bytes`` the size
     written to the cache by this read (0 if nothing was), ``count`` how many reads this
-    event stands for (``in_bulk`` reads many rows at once).
+    event stands for (``in_bulk`` reads many rows at once), ``outdated`` how many of them
+    found an entry that a write had made worthless.
     """
 
     label: str
@@ -37,6 +38,7 @@ class ReadEvent(msgspec.Struct, frozen=True, gc=False):
     stored_bytes: int = 0
     reason: str = ""
     count: int = 1
+    outdated: int = 0
 
 
 class InvalidationEvent(msgspec.Struct, frozen=True, gc=False):

@@ -23,7 +23,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connections
@@ -51,7 +51,7 @@ from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
 from cachepatterns.read.lease import NO_LEASE, lease_keys
 from cachepatterns.read.origin import why_not_keep
-from cachepatterns.read.standing import STAMP_MARGIN, WRITER, mint_missing, served
+from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
 
 Load = Callable[[], list[Row]]
 
@@ -168,7 +168,8 @@ def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
         return _from_database(question, load, started, outcome.MISS, WRITER)
     # Those that were minted have been given their time then.
     lasting = () if None in standing else question.stamps
-    return _load_once(store, question, held, load, started, asker, lasting, payload)
+    missed = _Missed(payload, is_outdated(payload, standing))
+    return _load_once(store, question, held, load, started, asker, lasting, missed)
 
 
 def _keep_near(store: Store, question: Question, payload: bytes, cells: Cells) -> None:
@@ -201,6 +202,13 @@ def unstored_reason(error: UnstorableValue) -> str:
     return TOO_LARGE if str(error) == TOO_LARGE else "unstorable"
 
 
+class _Missed(NamedTuple):
+    """The entry that stood there and could not be served, and whether a write was why."""
+
+    payload: bytes | None
+    is_outdated: bool
+
+
 def _load_once(
     store: Store,
     question: Question,
@@ -209,7 +217,7 @@ def _load_once(
     started: float,
     asker: Any,
     lasting: Sequence[str],
-    outdated: bytes | None,
+    missed: _Missed,
 ) -> list[Row]:
     flight = (question.key, tuple(stamps))
     land = flights.lead(flight)
@@ -223,7 +231,7 @@ def _load_once(
     payload: bytes | None = None
     how, reason, size, took = outcome.MISS, "load failed", 0, 0.0
     try:
-        if claim.is_worth_it(question, outdated):
+        if claim.is_worth_it(question, missed.payload):
             turn = claim.take_turn(store, question, stamps)
             if turn.rows is not None:
                 how, reason, payload = outcome.SHARED, "", turn.payload
@@ -257,7 +265,15 @@ def _load_once(
     finally:
         land(payload)
         turn.end()
-        _count(question, how, started, load_seconds=took, reason=reason, stored_bytes=size)
+        _count(
+            question,
+            how,
+            started,
+            load_seconds=took,
+            reason=reason,
+            stored_bytes=size,
+            outdated=missed.is_outdated,
+        )
 
 
 def _from_database(
@@ -277,6 +293,7 @@ def _count(
     load_seconds: float = 0.0,
     reason: str = "",
     stored_bytes: int = 0,
+    outdated: bool = False,
 ) -> None:
     emit(
         ReadEvent(
@@ -287,5 +304,6 @@ def _count(
             load_seconds,
             stored_bytes,
             reason,
+            outdated=int(outdated),
         )
     )

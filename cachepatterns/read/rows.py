@@ -31,7 +31,7 @@ from cachepatterns.read.lookup import (
 )
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.rowplans import RowPlan, why_no_rows
-from cachepatterns.read.standing import STAMP_MARGIN, WRITER, mint_missing, served
+from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
 
 _UNSUITED = (models.Model, Q)
 
@@ -127,7 +127,7 @@ def get_rows(plan: RowPlan, model: type[models.Model], values: Iterable[Any]) ->
             if stamps is not None and not unfit:
                 size, reason = _store(store, plan, missing, stamps, loaded)
             seconds = time.perf_counter() - started
-            _count(plan, outcome.MISS, seconds, len(missing), took, size, reason)
+            _count(plan, outcome.MISS, seconds, len(missing), took, size, reason, found.outdated)
     attname = plan.narrowing.attname
     made = {getattr(each, attname): each for each in plan.instances(rows, model)}
     if rows is found.rows:
@@ -146,6 +146,8 @@ class _Found:
         self.rows: list[Row] = []
         self.missing: list[str] = []
         self._standing: dict[str, bytes | None] = {}
+        self.outdated = 0
+        """How many of the missing a write has made worthless."""
         self.closed = ""
         """Why nothing may be served or stored; empty if something may."""
 
@@ -175,6 +177,7 @@ class _Found:
                 deciding = decides_a_write() if deciding is None else deciding
             if found is None or deciding:
                 self.missing.append(self._spelled[number])
+                self.outdated += is_outdated(values[number], standing[number])
                 self._standing[stamps[number]] = standing[number][1]
         if self.missing:
             self._standing[plan.model_stamp] = model_stamp
@@ -231,6 +234,18 @@ def _count(
     load_seconds: float = 0.0,
     stored_bytes: int = 0,
     reason: str = "",
+    outdated: int = 0,
 ) -> None:
-    label, pattern = plan.policy.label, plan.asked.pattern
-    emit(ReadEvent(label, pattern, how, seconds, load_seconds, stored_bytes, reason, count))
+    emit(
+        ReadEvent(
+            plan.policy.label,
+            plan.asked.pattern,
+            how,
+            seconds,
+            load_seconds,
+            stored_bytes,
+            reason,
+            count,
+            outdated,
+        )
+    )

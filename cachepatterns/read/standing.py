@@ -28,6 +28,17 @@ def served(payload: bytes | None, standing: list[bytes | None]) -> list[Row] | N
         return None
 
 
+def is_outdated(payload: bytes | None, standing: list[bytes | None]) -> bool:
+    """Whether an entry is there that a write has made worthless.
+
+    Asked of misses only: it tells those after an invalidation from those after an expiry.
+    """
+    try:
+        return payload is not None and not is_valid(unpack(payload), standing)
+    except CorruptEntry:
+        return False
+
+
 def mint_missing(
     store: Store,
     guards: Sequence[str],

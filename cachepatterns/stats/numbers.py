@@ -39,10 +39,12 @@ class Numbers:
     hits: int = 0
     """Answered from the cache, negative answers included."""
     negatives: int = 0
+    """Those of the hits that told that there is nothing."""
     near: int = 0
     """Those of the hits that the process's own memory answered."""
-    """Those of the hits that told that there is nothing."""
     misses: int = 0
+    outdated: int = 0
+    """Those of the misses that found an entry which a write had made worthless."""
     shared: int = 0
     bypasses: int = 0
     failures: int = 0

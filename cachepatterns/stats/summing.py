@@ -59,6 +59,7 @@ def numbers(found: Iterable[Amount]) -> Numbers:
         negatives=sums[fields.READS, outcome.NEGATIVE],
         misses=sums[fields.READS, outcome.MISS],
         shared=sums[fields.READS, outcome.SHARED],
+        outdated=sum(by(fields.OUTDATED).values()),
         bypasses=sums[fields.READS, outcome.BYPASS],
         failures=sums[fields.READS, outcome.ERROR],
         hit_calls=calls(*outcome.ANSWERED),

@@ -82,7 +82,9 @@ class Tally:
             self.latency[fields.LOAD_LATENCY, label, pattern, latency] += 1
             if event.stored_bytes:
                 self._word(fields.STORED_BYTES, label, pattern, by=event.stored_bytes)
-                self._word(fields.STORED_ENTRIES, label, pattern)
+                self._word(fields.STORED_ENTRIES, label, pattern, by=event.count)
+            if event.outdated:
+                self._word(fields.OUTDATED, label, pattern, by=event.outdated)
             if event.reason:
                 self._word(fields.UNSTORED, label, pattern, event.reason, event.count)
         elif how == outcome.BYPASS:

@@ -55,6 +55,16 @@ def test_reads_that_stand_for_many_count_as_many_and_spare_one_query(clock, reco
     assert totals.queries_avoided == 1
 
 
+def test_misses_tell_how_many_a_write_has_outdated_and_how_much_was_stored(clock, recorder):
+    stored = ReadEvent("app.item", "row:pk", "miss", 0.01, 0.01, 4000, count=20, outdated=7)
+    recorder(stored)
+    recorder(MISS)
+    recorder.flush()
+    totals = report(at=clock.now).totals
+    assert (totals.misses, totals.outdated) == (21, 7)
+    assert (totals.stored_entries, totals.mean_size) == (21, 4800 / 21)
+
+
 def test_bypasses_are_told_with_their_reasons_and_leave_the_hit_rate_alone(clock, recorder):
     recorder(HIT)
     recorder(ReadEvent("app.item", "list", "bypass", reason="extra()"))
