@@ -47,8 +47,9 @@ class InvalidationEvent(models.Model):
       then the model tag is bumped. A row whose old and new values can not be paired may be
       given as two.
 
-    * from anybody else who may insert here (docs/invalidation.md): ``{"model": "app.item"}``, with
-      ``rows`` as above or without, ``{"named": [["catalog", 5], …]}``, or both in one.
+    * from anybody else who may insert here (docs/patterns/event-driven-invalidation.md):
+      ``{"model": "app.item"}``, with ``rows`` as above or without,
+      ``{"named": [["catalog", 5], …]}``, or both in one.
 
     What can not be understood bumps everything, and is parked: ``error`` says why, and the row
     is kept until somebody deletes it.

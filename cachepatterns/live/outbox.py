@@ -91,7 +91,8 @@ def _parked(alias: str, topic: str) -> Iterator[Finding]:
             state=State.WARNING,
             text=f"{parked.count()} events were not understood, and everything was bumped for "
             f"each. The newest, from {newest.source or 'an unnamed source'}: {newest.error}",
-            hint="Mend what writes them (docs/invalidation.md has the shapes), and delete them: "
+            hint="Mend what writes them (docs/patterns/event-driven-invalidation.md has the "
+            "shapes), and delete them: "
             f"DELETE FROM {InvalidationEvent._meta.db_table} WHERE error <> ''.",
         )
 
