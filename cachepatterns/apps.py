@@ -19,13 +19,22 @@ class CachePatternsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from cachepatterns import adoption, checks, observe, receivers, sqlwatch, triggers
+        from cachepatterns import (
+            adoption,
+            checks,
+            observe,
+            receivers,
+            sampling,
+            sqlwatch,
+            triggers,
+        )
         from cachepatterns.registry import site
         from cachepatterns.stats.recorder import recorder
         from cachepatterns.write import embedded, outbox
 
         checks.connect()
         observe.subscribe(recorder)
+        sampling.begin(recorder.hot.take)
         connection_created.connect(sqlwatch.install, dispatch_uid="cachepatterns.sqlwatch")
         for connection in connections.all(initialized_only=True):
             if connection.connection is not None:

@@ -84,6 +84,10 @@ class Config:
     ``cache_verify`` can ask the database again. Rows need nothing kept. 0 keeps nothing."""
     STATS: bool = True
     """Whether this process counts and reports its reads."""
+    HOT_SHARE: float = 0.02
+    """Of a process's reads, beyond the first of every minute, the share of which the keys are
+    noted, so that ``cache_stats --hot`` can tell what is read most, and ``cache_warm --hot`` asks
+    it again after a deploy. 0 notes none."""
     STATS_FLUSH_SECONDS: float = 5.0
     """How often a process adds its counters to the fleet-wide ones."""
     READ_ONLY: bool = False

@@ -26,12 +26,10 @@ from cachepatterns.core.entry import Entry, is_valid, unpack
 from cachepatterns.core.key import ASKED, ROW, answer_key
 from cachepatterns.exceptions import CachePatternsError, CorruptEntry
 from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.read.again import alias_of, parts, row_of
 from cachepatterns.read.answering import answer, comparable
 from cachepatterns.read.asking import signed_question
-from cachepatterns.read.dependencies import tag_field
-from cachepatterns.read.rowplans import RowPlan
 from cachepatterns.registry import site
-from cachepatterns.transactions import source_id
 
 LOOKS_AT = 200_000
 """Keys that are looked at to take a sample of."""
@@ -163,12 +161,9 @@ def _keys(head: str, known: dict[str, ResolvedPolicy]) -> Iterator[str]:
 
 def _case(key: str, known: dict[str, ResolvedPolicy]) -> _Case | None:
     """What to do with a key; `None` where nobody can tell any more what it answers."""
-    prefix = config().PREFIX
-    kind, _, rest = key.removeprefix(f"{prefix}:").partition(":")
-    model, source, last = rest.split(":", 2)
-    label, _, schema = model.rpartition(".")
+    kind, label, schema, source, last = parts(key, config().PREFIX)
     policy = known[label]
-    alias = next((a for a in sorted(policy.databases) if source_id(connections[a]) == source), "")
+    alias = alias_of(source, policy)
     if policy.fingerprint != schema or not alias:
         return None
     try:
@@ -183,18 +178,10 @@ def _case(key: str, known: dict[str, ResolvedPolicy]) -> _Case | None:
 
 
 def _row_case(key: str, policy: ResolvedPolicy, alias: str, told: str) -> _Case | None:
-    name, is_named, spelled = told.rpartition("=")
-    named = {tag_field(narrowing, policy): narrowing for narrowing in policy.narrowing}
-    narrowing = named.get(name) if is_named else policy.pk
-    if narrowing is None:
-        return None
-    field = narrowing.field
-    while field.remote_field is not None:
-        field = field.target_field
-    plan = RowPlan(policy, narrowing, alias)
-    value, again = plan.spell(field.to_python(spelled))
-    if again != spelled:
+    found = row_of(told, policy, alias)
+    if found is None:
         return None  # a long text stands there as its digest
+    plan, value, spelled = found
     return _Case(
         key=key,
         policy=policy,

@@ -24,7 +24,7 @@ DATABASES = {
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # What is kept beside some entries, by chance, is for the tests of just that.
-CACHEPATTERNS = {**CACHEPATTERNS, "VERIFY_SHARE": 0}
+CACHEPATTERNS = {**CACHEPATTERNS, "VERIFY_SHARE": 0, "HOT_SHARE": 0}
 
 # The suites that judge what readers are told can be run with the outbox on, too. A lease is
 # given by `tests.calm` then, and lasts longer than any test.

@@ -25,6 +25,10 @@ POSITIVE = (
     "OUTBOX_RETENTION_SECONDS",
     "LEASE_SECONDS",
 )
+SHARES = {
+    "VERIFY_SHARE": "0.05 lets cache_verify ask every twentieth query again.",
+    "HOT_SHARE": "0.02 notes the keys of every fiftieth read, beyond the first of each minute.",
+}
 WORDS = {"ON_REDIS_ERROR": ("database", "refuse"), "RELAY": ("", "thread")}
 TIER_OPTIONS = ("ttl", "jitter", "negative_ttl", "local")
 POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
@@ -70,14 +74,14 @@ def _numbers(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
             hint="0.1 shortens TTLs by up to a tenth.",
             id="cachepatterns.E013",
         )
-
-    share = found.get("VERIFY_SHARE", 0.05)
-    if not _is_number(share) or not 0 <= share <= 1:
-        yield Error(
-            f'CACHEPATTERNS["VERIFY_SHARE"] is {share!r}, not a share from 0 to 1.',
-            hint="0.05 lets cache_verify ask every twentieth query again.",
-            id="cachepatterns.E013",
-        )
+    for name, hint in SHARES.items():
+        share = found.get(name, getattr(Config(), name))
+        if not _is_number(share) or not 0 <= share <= 1:
+            yield Error(
+                f'CACHEPATTERNS["{name}"] is {share!r}, not a share from 0 to 1.',
+                hint=hint,
+                id="cachepatterns.E013",
+            )
 
 
 def _words(found: Mapping[str, Any]) -> Iterator[CheckMessage]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.constants import SINGLE
 from django.utils.crypto import constant_time_compare, salted_hmac
 
@@ -22,6 +25,41 @@ from cachepatterns.observe import BurstLog
 log = BurstLog()
 
 _SIGNATURE_BYTES = 32
+
+
+class _Compiled(Exception):
+    """A statement, instead of its answer."""
+
+    def __init__(self, sql: str, params: Any) -> None:
+        super().__init__(sql)
+        self.sql, self.params = sql, params
+
+
+class _Telling:
+    """A compiler's `execute_sql` that gets no further than the statement."""
+
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        raise _Compiled(*self.as_sql())  # type: ignore[attr-defined]
+
+
+@cache
+def _telling(base: type[Any]) -> type[Any]:
+    return type(f"Telling{base.__name__}", (_Telling, base), {})
+
+
+@contextlib.contextmanager
+def _compiling_only(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Whatever is asked of `connection` within the block, by this thread, raises `_Compiled`."""
+    ops: Any = connection.ops
+    before, base = vars(ops).get("compiler"), ops.compiler
+    ops.compiler = lambda name: _telling(base(name))
+    try:
+        yield
+    finally:
+        if before is None:
+            vars(ops).pop("compiler", None)
+        else:
+            ops.compiler = before
 
 
 class Noted:
@@ -74,6 +112,22 @@ class Noted:
             names=names,
         )
 
+    def foretold(self, question: Any) -> bytes | None:
+        """As `packed`, of a statement that is not sent: the load is begun, and left where Django
+        would send it. `None` for raw SQL, which takes another way."""
+        if self._form == asked.RAW:
+            return None
+        noted, self._sent = self._sent, []
+        try:
+            with _compiling_only(connections[self._using]):
+                self._load()
+        except _Compiled as compiled:
+            self._sent.append((compiled.sql, compiled.params))
+            return self.packed(question)
+        finally:
+            self._sent = noted
+        return None
+
     def _note(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         self._sent.append((sql, params))
         return execute(sql, params, many, context)
@@ -87,8 +141,8 @@ def question_item(asker: Any, question: Any, ttl: float) -> list[Item]:
         return []
     key = asked_key(question.key)
     try:
-        payload = asker.packed(question) if is_noted else _packed(asker, question)
-        return [(key, _signature(key, payload) + payload, ttl)]
+        payload = asker.packed(question) if is_noted else packed(asker, question)
+        return [(key, signed(key, payload), ttl)]
     except UnstorableValue:
         return []
     except Exception:  # the page has its answer; it must not break for what is kept beside it
@@ -106,10 +160,20 @@ def signed_question(key: str, stored: bytes) -> Asked:
     It holds a statement that will be run: who can write to Redis, but does not know the
     ``SECRET_KEY``, must not have us run one.
     """
+    return asked.unpack(verified(key, stored))
+
+
+def signed(key: str, payload: bytes) -> bytes:
+    """What to store under `key`, so that `verified` believes it."""
+    return _signature(key, payload) + payload
+
+
+def verified(key: str, stored: bytes) -> bytes:
+    """What `signed` was given; raises `CorruptEntry` for what was stored by anybody else."""
     signature, payload = stored[:_SIGNATURE_BYTES], stored[_SIGNATURE_BYTES:]
     if not constant_time_compare(signature, _signature(key, payload)):
         raise CorruptEntry("a question that is not signed with this SECRET_KEY")
-    return asked.unpack(payload)
+    return payload
 
 
 def _signature(key: str, payload: bytes) -> bytes:
@@ -117,7 +181,8 @@ def _signature(key: str, payload: bytes) -> bytes:
     return salted_hmac("cachepatterns.asked", told, algorithm="sha256").digest()
 
 
-def _packed(compiler: Any, question: Any) -> bytes:
+def packed(compiler: Any, question: Any) -> bytes:
+    """What a compiler was asked; raises `UnstorableValue`."""
     sql, params = compiler.asked
     single = compiler.asked_for == SINGLE
     columns = compiler.col_count if single or compiler.has_extra_select else None

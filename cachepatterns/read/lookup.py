@@ -23,12 +23,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connections
 from django.utils.asyncio import async_unsafe
 
+from cachepatterns import sampling
 from cachepatterns.backends.near import Cells
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.conf import config
@@ -51,6 +53,7 @@ from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
 from cachepatterns.read.lease import NO_LEASE, lease_keys
 from cachepatterns.read.origin import why_not_keep
+from cachepatterns.read.remembering import record
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
 
 Load = Callable[[], list[Row]]
@@ -125,6 +128,8 @@ def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
     `asker` is the compiler that knows the statement, where there is one.
     """
     started = time.perf_counter()
+    if random.random() < sampling.share:
+        sampling.tell(question, partial(record, asker, question))
     stamps, guards = question.stamps, question.guards
     try:
         store, cells = current_store(), None

@@ -14,6 +14,7 @@ from django.db import connections, models
 from django.db.models import Q
 from django.utils.asyncio import async_unsafe
 
+from cachepatterns import sampling
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.core import outcome, tag
 from cachepatterns.core.codec import Row
@@ -97,6 +98,8 @@ def get_rows(plan: RowPlan, model: type[models.Model], values: Iterable[Any]) ->
     started = time.perf_counter()
     wanted = plan.spell_all(values)
     found = _Found(plan, list(wanted))
+    if sampling.share:
+        sampling.tell_some(list(wanted), plan.question)
     try:
         store = current_store()
         found.fetch(store)

@@ -35,6 +35,7 @@ from cachepatterns.stats.buckets import (
     recent_key,
     server_key,
 )
+from cachepatterns.stats.hot import HotReads
 from cachepatterns.stats.invalidations import KEPT, document
 from cachepatterns.stats.tally import Tally
 
@@ -54,6 +55,7 @@ class Recorder:
     def __init__(self, *, clock: Callable[[], float] = time.time, background: bool = True) -> None:
         self._clock = clock
         self._background = background
+        self.hot = HotReads(clock)
         self.reset()
 
     def reset(self) -> None:
@@ -71,6 +73,7 @@ class Recorder:
         self._recent: deque[bytes] = deque(maxlen=KEPT)
         self._dropped = 0
         self._sampled_minute = 0
+        self.hot.forget()
 
     # -- hearing ------------------------------------------------------------------------
 
@@ -132,6 +135,7 @@ class Recorder:
                     recent, self._recent = list(self._recent), deque(maxlen=KEPT)
                 backend = current_store().backend
                 self._send(backend, tally)
+                self.hot.flush(backend)
                 if recent:
                     backend.push(recent_key(), recent, keep=KEPT, ttl=WEEK)
                     recent = []

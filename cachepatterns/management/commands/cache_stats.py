@@ -9,6 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from cachepatterns.exceptions import BackendError
+from cachepatterns.hotkeys import hottest
 from cachepatterns.management.console import (
     FAILURE,
     OK,
@@ -16,9 +18,10 @@ from cachepatterns.management.console import (
     chosen_policies,
     leave,
     table,
+    unreachable,
     usage,
 )
-from cachepatterns.stats.buckets import DEFAULT_PERIOD, PERIODS
+from cachepatterns.stats.buckets import DEFAULT_PERIOD, HOUR, PERIODS, Period
 from cachepatterns.stats.export import as_data
 from cachepatterns.stats.report import ModelReport, Report, report
 from cachepatterns.stats.verdicts import ENOUGH
@@ -44,6 +47,14 @@ class Command(BaseCommand):
         parser.add_argument("labels", nargs="*", help="apps or models: shop, shop.Product")
         parser.add_argument("--since", choices=list(PERIODS), default=DEFAULT_PERIOD.name)
         parser.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+        parser.add_argument(
+            "--hot",
+            type=int,
+            nargs="?",
+            const=20,
+            metavar="N",
+            help="the N keys (20) that were read most, with estimates of how often",
+        )
         parser.add_argument("--json", action="store_true", help="as JSON")
         parser.add_argument(
             "--fail-under", type=float, metavar="PERCENT", help="exit 1 if the hit rate is lower"
@@ -57,6 +68,9 @@ class Command(BaseCommand):
         if options["labels"]:
             labels = {policy.label for policy in chosen_policies(options["labels"])}
         period = PERIODS[options["since"]]
+        if options["hot"] is not None:
+            self._show_hot(options["hot"], labels, period, options["json"])
+            return
         try:
             while True:
                 found = report(period)
@@ -113,6 +127,23 @@ class Command(BaseCommand):
         for model in models:
             for reason in model.verdict.reasons:
                 self.stdout.write(f"\n{model.label}: {reason.seen}. {reason.fix}")
+
+    def _show_hot(
+        self, limit: int, labels: set[str] | None, period: Period, as_json: bool
+    ) -> None:
+        if limit < 1:
+            usage("--hot takes a number of keys, 1 or more.")
+        try:
+            hot = hottest(limit, labels=labels, hours=period.seconds // HOUR)
+        except BackendError as error:
+            unreachable(error)
+        if as_json:
+            self.stdout.write(json.dumps([each.as_data() for each in hot]))
+        elif hot:
+            rows = [[each.key, each.label, each.pattern, amount(each.reads)] for each in hot]
+            self.stdout.write(table(["key", "model", "pattern", "reads"], rows))
+        else:
+            self.stdout.write(f"No key was read more than once in the last {period.name}.")
 
     def _code(self, found: Report, models: list[ModelReport], limit: float | None) -> int:
         if found.state == "down" or found.trouble:
