@@ -73,6 +73,9 @@ class Questions:
         if product is None:
             product = self._saved[n] = Product.objects.get(pk=n)
         product.stock += 1
+        self.put(product)
+
+    def put(self, product: Product) -> None:
         product.save()
 
     def save_in_atomic(self, n: int) -> Any:
