@@ -30,7 +30,8 @@ class CachePatternsConfig(AppConfig):
         )
         from cachepatterns.registry import site
         from cachepatterns.stats.recorder import recorder
-        from cachepatterns.write import embedded, outbox
+        from cachepatterns.write import dispatch, embedded, outbox
+        from cachepatterns.writing_through import write_through
 
         checks.connect()
         observe.subscribe(recorder)
@@ -42,6 +43,7 @@ class CachePatternsConfig(AppConfig):
         request_started.connect(
             embedded.ensure_running, dispatch_uid="cachepatterns.embedded_relay"
         )
+        dispatch.after_delivery(write_through)
         pre_migrate.connect(outbox.expect_migration, sender=self)
         post_migrate.connect(triggers.keep_up, sender=self)
         autodiscover_modules("caching")

@@ -67,6 +67,9 @@ class Config:
     COMPRESS_ABOVE: int = 16_384
     """Results of this size and more are compressed, which saves memory and network, and costs
     each hit the time to inflate them (docs/performance.md has the measurements)."""
+    WRITE_THROUGH_MAX_ROWS: int = 100
+    """Where a transaction has written more rows of a model with ``write_through`` than this, none
+    of them is read again: they are invalidated only."""
     NEAR_MAX_BYTES: int = 32_000_000
     """What each process keeps at most in its near-cache, for tiers with ``local``."""
     FLIGHT_TIMEOUT: float = 5.0

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -55,6 +56,19 @@ class InvalidationEvent(msgspec.Struct, frozen=True, gc=False):
     coarse: bool = False
     site: str = ""
     """For coarse writes, the file:line in the user's code that wrote."""
+    rows: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    """Rows that are to be written through: of which model, and what they hold in the narrowed
+    columns. For the journeys; listeners are given none."""
+
+
+class PatternEvent(msgspec.Struct, frozen=True, gc=False):
+    """Something that a pattern beside plain reads and writes did to a model: ``what``
+    (``written through``, ``increments``, …), ``count`` times, and for failures the reason."""
+
+    label: str
+    what: str
+    count: int = 1
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +80,7 @@ class ErrorEvent:
     message: str = ""
 
 
-Event = ReadEvent | InvalidationEvent | ErrorEvent
+Event = ReadEvent | InvalidationEvent | PatternEvent | ErrorEvent
 Listener = Callable[[Event], None]
 
 _listeners: tuple[Listener, ...] = ()

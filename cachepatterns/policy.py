@@ -51,6 +51,9 @@ class ModelPolicy:
     """For a model on a database view: the models (or ``"app.Model"``) whose tables the view
     reads, through tables too. Writes to any of them invalidate. ``()`` for an unmanaged table
     of its own, and for a materialized view, which changes when it is refreshed."""
+    write_through: ClassVar[bool] = False
+    """Whether rows are read again and stored when they have been written, so that the next
+    reader finds them: one SELECT a write (docs/patterns/write-through.md)."""
     managers: ClassVar[str | None] = None
     """``"declared"``: only managers that are cached ones read through the cache. ``"all"``: every
     manager of the model does. `None`: as ``CACHEPATTERNS["MODELS"]["*"]`` says, else declared."""
@@ -61,6 +64,11 @@ class ModelPolicy:
         Called once for each row written, and once with unknown values where the database
         could not tell the rows (see `Change`).
         """
+        return ()
+
+    def write_through_lists(self) -> Iterable[QuerySet[Any]]:
+        """The querysets that are read again with the rows, where `write_through` is set: one
+        SELECT each, at every write to the model. For small tables that are read as a whole."""
         return ()
 
     def warm(self) -> Iterable[QuerySet[Any]]:

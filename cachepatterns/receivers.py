@@ -13,14 +13,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_save
 
 from cachepatterns.core import tag
 from cachepatterns.observe import InvalidationEvent
+from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id, pending_writes
 from cachepatterns.write.dispatch import record
+from cachepatterns.write.telling import Rows
 from cachepatterns.write.wholesale import wholesale
+from cachepatterns.writing_through import write_through
 
 
 def connect() -> None:
@@ -37,7 +41,10 @@ def saved(sender: type[models.Model], instance: models.Model, using: str, **kwar
     connection = connections[using]
     if policy is None or policy.pk is None or policy.tier.ttl is None or wholesale():
         return
+    again = _to_read_again(policy, connection, instance, kwargs.get("created", False))
     pending = pending_writes(connection)
+    if pending is None and again:
+        write_through([InvalidationEvent((policy.label,), (), "save", using, rows=again)], True)
     if pending is None or any(event.object_pk == str(instance.pk) for event in pending.events):
         return  # in autocommit the tags are bumped already
     try:
@@ -53,5 +60,16 @@ def saved(sender: type[models.Model], instance: models.Model, using: str, **kwar
             using=using,
             object_pk=str(instance.pk),
             object_label=policy.label,
+            rows=again,
         ),
     )
+
+
+def _to_read_again(
+    policy: ResolvedPolicy, connection: BaseDatabaseWrapper, instance: models.Model, created: bool
+) -> Rows:
+    """The row, where it is to be written through and no statement has told it: an UPDATE on
+    SQLite and MariaDB. What the instance holds only says which entries to make."""
+    if not policy.policy.write_through or created or connection.vendor == "postgresql":
+        return ()
+    return ((policy.label, {n.attname: getattr(instance, n.attname) for n in policy.narrowing}),)

@@ -25,6 +25,7 @@ from shop.models import (
     Review,
     TaxRate,
 )
+from shop.switches import is_on
 
 
 @register(Category)
@@ -50,9 +51,13 @@ class ReferencePolicy(ModelPolicy):
 
 @register(FeatureFlag)
 class FlagPolicy(ModelPolicy):
-    """A small table that decides what pages show."""
+    """A small table that decides what pages show: after a change no visitor waits for it."""
 
     tier = "semi_static"
+    write_through = is_on("write-through")
+
+    def write_through_lists(self) -> Iterable[QuerySet[Any]]:
+        yield queries.flags()
 
     def warm(self) -> Iterable[QuerySet[Any]]:
         yield queries.flags()
@@ -63,6 +68,10 @@ class RulePolicy(ModelPolicy):
     """A small table that decides what a cart costs."""
 
     tier = "semi_static"
+    write_through = is_on("write-through")
+
+    def write_through_lists(self) -> Iterable[QuerySet[Any]]:
+        yield queries.pricing_rules()
 
     def warm(self) -> Iterable[QuerySet[Any]]:
         yield queries.pricing_rules()

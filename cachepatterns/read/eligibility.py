@@ -25,6 +25,14 @@ SUPPORTED_VENDORS = frozenset({"postgresql", "sqlite", "mysql"})
 
 def why_not_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPolicy) -> str:
     """Why nothing may be cached on this connection now; empty if it may."""
+    reason = why_not_kept_here(connection, alias, policy)
+    if not reason and not policy.is_strict and decides_a_write():
+        return DECIDES
+    return reason
+
+
+def why_not_kept_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPolicy) -> str:
+    """Why nothing that is read on this connection now may be stored; empty if it may."""
     if not config().ENABLED:
         return "disabled"
     if (reason := why_uncached()) != "":
@@ -39,8 +47,6 @@ def why_not_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPo
         return "private database"
     if is_customised(connection):
         return "session state"
-    if not policy.is_strict and decides_a_write():
-        return DECIDES
     return why_not_in_transaction(connection)
 
 

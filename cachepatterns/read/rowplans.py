@@ -132,16 +132,26 @@ def why_no_rows(model: type[models.Model], name: str, using: str) -> tuple[RowPl
     policy = site.policy_for(model)
     if policy is None:
         return None, "not registered"
+    plan = row_plan(policy, model, name, using)
+    if plan is None:
+        return None, "no row cache"
+    reason = why_not_here(connections[using], using, policy)
+    return (None, reason) if reason else (plan, "")
+
+
+def row_plan(
+    policy: ResolvedPolicy, model: type[models.Model], name: str, using: str
+) -> RowPlan | None:
+    """The plan for asking by the field `name`, if single rows are cached by it."""
     connection = connections[using]
     plans: dict[Any, RowPlan] = connection.__dict__.setdefault(_PLANS, {})
     plan = plans.get((model, name))
     if plan is None or not plan.is_for(policy):
         narrowing = _narrowing(policy, name)
         if narrowing is None or not _has_rows(model, policy, narrowing, connection):
-            return None, "no row cache"
+            return None
         plan = plans[model, name] = RowPlan(policy, narrowing, using)
-    reason = why_not_here(connection, using, policy)
-    return (None, reason) if reason else (plan, "")
+    return plan
 
 
 def _narrowing(policy: ResolvedPolicy, name: str) -> Narrowing | None:

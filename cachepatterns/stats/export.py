@@ -80,6 +80,7 @@ def numbers_data(n: Numbers) -> dict[str, Any]:
         "coarse_invalidations": n.coarse,
         "tags_bumped": n.tags,
         "writes_per_read": n.writes_per_read,
+        "done": dict(n.done),
         "stored_entries": n.stored_entries,
         "mean_entry_bytes": n.mean_size,
     }

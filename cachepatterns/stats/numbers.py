@@ -66,6 +66,8 @@ class Numbers:
     sources: Mapping[str, int] = field(default_factory=dict)
     call_sites: Mapping[CallSite, int] = field(default_factory=dict)
     """Where the coarse writes came from."""
+    done: Mapping[str, int] = field(default_factory=dict)
+    """What patterns did: rows written through, increments, batches flushed and the like."""
     hit_latency: Latency = Latency()
     load_latency: Latency = Latency()
 

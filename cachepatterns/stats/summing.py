@@ -78,6 +78,7 @@ def numbers(found: Iterable[Amount]) -> Numbers:
         unstored_reasons=by(fields.UNSTORED),
         sources=by(fields.INVALIDATIONS),
         call_sites={_call_site(last): n for last, n in by(fields.CALL_SITES).items()},
+        done=by(fields.DONE),
         hit_latency=latency(fields.HIT_LATENCY),
         load_latency=latency(fields.LOAD_LATENCY),
     )

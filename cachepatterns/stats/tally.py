@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cachepatterns.core import outcome
-from cachepatterns.observe import ErrorEvent, Event, InvalidationEvent, ReadEvent
+from cachepatterns.observe import ErrorEvent, Event, InvalidationEvent, PatternEvent, ReadEvent
 from cachepatterns.stats import fields
 from cachepatterns.stats.fields import field
 from cachepatterns.stats.histogram import MICROSECONDS, bucket_of
@@ -61,6 +61,9 @@ class Tally:
             self._read(event)
         elif type(event) is InvalidationEvent:
             self._invalidation(event)
+        elif type(event) is PatternEvent:
+            what = f"{event.what}: {event.reason}" if event.reason else event.what
+            self._word(fields.DONE, event.label, last=what, by=event.count)
         elif type(event) is ErrorEvent:
             self._word(fields.ERRORS, event.operation, last=event.kind)
 

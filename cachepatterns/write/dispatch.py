@@ -18,7 +18,7 @@ Bumping is idempotent and can only cause misses; when in doubt, bump. Policies t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -163,12 +163,24 @@ def deliver(events: Iterable[InvalidationEvent], fence: Fence | None = None) -> 
         log.log("cachepatterns can not invalidate: %s", error)
         return
     tell(events, time.perf_counter() - started, delivered)
+    for call in _after_delivery:
+        call(events, delivered)
+
+
+_after_delivery: list[Callable[[Sequence[InvalidationEvent], bool], None]] = []
+
+
+def after_delivery(call: Callable[[Sequence[InvalidationEvent], bool], None]) -> None:
+    """Have `call` called, which must not raise, when events of this process were bumped; with
+    whether they were. It runs after the outermost COMMIT, before the users' own hooks."""
+    if call not in _after_delivery:
+        _after_delivery.append(call)
 
 
 def tell(events: Iterable[InvalidationEvent], seconds: float, delivered: bool) -> None:
     """Tell everybody who listens what was bumped."""
     for event in events:
-        emit(structs.replace(event, seconds=seconds, delivered=delivered))
+        emit(structs.replace(event, seconds=seconds, delivered=delivered, rows=()))
         if not invalidated.receivers:
             continue
         for receiver, answer in invalidated.send_robust(

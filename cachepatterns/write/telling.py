@@ -12,9 +12,10 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from msgspec import structs
 
+from cachepatterns.conf import config
 from cachepatterns.core.change import Change, RowValues
 from cachepatterns.exceptions import WriteRefused
-from cachepatterns.observe import InvalidationEvent
+from cachepatterns.observe import InvalidationEvent, PatternEvent, emit
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.transactions import database_id, in_transaction, is_undone
 from cachepatterns.write.changes import (
@@ -29,8 +30,12 @@ from cachepatterns.write.dispatch import REFUSALS, record, statement_fence
 from cachepatterns.write.fence import Fence
 
 Row = Sequence[Any]
+Rows = tuple[tuple[str, Mapping[str, Any]], ...]
 Pair = tuple[Row | None, Row | None]
 """What a row held before and after, in the order of `policy.told`; `None` where it was not."""
+
+
+NOT_WRITTEN_THROUGH, TOO_MANY = "not written through", "too many rows"
 
 
 class Telling:
@@ -89,7 +94,18 @@ class Telling:
         tags = row_tags(self.policy, self.database, values)
         if self.policy.has_rules:
             tags |= rule_tags(self.policy, self._changes(values))
-        self._record(tags, self._key(values[0]) if len(values) == 1 else None)
+        through = self._written_through([after for _, after in values if after is not None])
+        self._record(tags, self._key(values[0]) if len(values) == 1 else None, through)
+
+    def _written_through(self, rows: Sequence[Mapping[str, Any]]) -> Rows:
+        """Those of the rows that stand in the table now that are to be read again."""
+        label = self.policy.label
+        if not self.policy.policy.write_through or not rows:
+            return ()
+        if len(rows) > config().WRITE_THROUGH_MAX_ROWS:
+            emit(PatternEvent(label, NOT_WRITTEN_THROUGH, len(rows), TOO_MANY))
+            return ()
+        return tuple((label, row) for row in rows)
 
     def _key(self, values: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]) -> Any:
         """The primary key: a tuple where it is composite."""
@@ -133,7 +149,7 @@ class Telling:
             for pair in values
         ]
 
-    def _record(self, tags: set[str], pk: Any) -> None:
+    def _record(self, tags: set[str], pk: Any, rows: Rows = ()) -> None:
         label, beyond = self.policy.label, self.beyond
         event = InvalidationEvent(
             (label,),
@@ -142,6 +158,7 @@ class Telling:
             self.connection.alias,
             None if pk is None else str(pk),
             None if pk is None else label,
+            rows=rows,
         )
         if beyond is not None:
             event = structs.replace(

@@ -116,6 +116,14 @@ class Command(BaseCommand):
         rows = [_row(model) for model in models]
         if rows:
             self.stdout.write("\n" + table(head, rows))
+        done = [
+            [model.label, what, amount(times)]
+            for model in models
+            for what, times in model.numbers.done.items()
+        ]
+        if done:
+            self.stdout.write("\nPatterns:")
+            self.stdout.write(table(["model", "what", "times"], done))
         sites = [
             [model.label, call.source, call.site or "-", amount(times)]
             for model in models
