@@ -78,11 +78,11 @@ def covers(model: ModelType) -> bool:
         and not meta.abstract
         and meta.app_label != "cachepatterns"
         and meta.label_lower not in SECRETS
-        and not _is_session(model)
+        and not is_session(model)
     )
 
 
-def _is_session(model: ModelType) -> bool:
+def is_session(model: ModelType) -> bool:
     """Sessions, of whatever app, are written at every request and let people in."""
     return any(base.__name__ == "AbstractBaseSession" for base in model.__mro__)
 

@@ -114,6 +114,10 @@ class Registry:
                 found[policy.label] = policy
         return [found[label] for label in sorted(found)]
 
+    def models_of(self, policy: type[ModelPolicy]) -> list[ModelType]:
+        """The models that were registered with this very class."""
+        return [model for model, known in self._declared.items() if known is policy]
+
     def __iter__(self) -> Iterator[ResolvedPolicy]:
         return iter(self.policies())
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from cachepatterns import ModelPolicy, register
-from shop import queries
+from shop import queries, switches
 from shop.models import (
     Cart,
     CartItem,
@@ -110,3 +110,7 @@ class OrderPolicy(ModelPolicy):
     """Never cached: written once, looked at about once, and people act on its amounts."""
 
     tier = "never"
+
+
+if switches.has_wrong_policies():
+    from shop import wrong  # noqa: F401 - registers what the advisor is to find

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 
 from cachepatterns.admin.charts import latency_chart, outcomes_chart, rate_chart, sparkline
 from cachepatterns.admin.links import object_link
+from cachepatterns.advising import Proposals, advise, proposals
 from cachepatterns.stats.buckets import DEFAULT_PERIOD, PERIODS, Period
 from cachepatterns.stats.callsites import CallSite
 from cachepatterns.stats.invalidations import Invalidation
@@ -66,6 +67,8 @@ def model_page(
         "model": model,
         "call_sites": _call_sites([model]),
         "policy_lines": _policy(model),
+        "earned": _earned(model),
+        "proposed": _proposed(model),
         "invalidations": [_line(request, admin_site, doc) for doc in own[:SHOWN_INVALIDATIONS]],
         "charts": (
             outcomes_chart(model.series),
@@ -176,6 +179,25 @@ def _call_sites(models: Iterable[ModelReport]) -> list[tuple[str, CallSite, int]
         for call, times in model.numbers.call_sites.items()
     ]
     return sorted(found, key=lambda line: -line[2])
+
+
+def _earned(model: ModelReport) -> str:
+    """What caching it spares and costs in an hour; empty where nothing is known."""
+    earned = model.benefit
+    if earned is None:
+        return ""
+    said = _("spares %(spared)s of database time and costs %(paid)s in an hour (estimated)") % {
+        "spared": duration(earned.spared),
+        "paid": duration(earned.paid),
+    }
+    if not earned.memory:
+        return said
+    return f"{said} · " + _("holds %(size)s at most") % {"size": bytes_size(earned.memory)}
+
+
+def _proposed(model: ModelReport) -> Proposals:
+    """The change of its policy that the advisor proposes."""
+    return proposals(each.change for each in advise([model]) if each.change is not None)
 
 
 def _policy(model: ModelReport) -> list[tuple[str, str, str]]:

@@ -8,17 +8,28 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning  # noqa: A004
+from django.db import models
 
 from cachepatterns.checks.settings import check_ttl
 from cachepatterns.checks.words import did_you_mean
-from cachepatterns.declarations import SECRETS
-from cachepatterns.policy import ResolvedPolicy, kind_of
+from cachepatterns.declarations import SECRETS, is_session
+from cachepatterns.policy import ModelPolicy, ResolvedPolicy, kind_of
 from cachepatterns.queryset import CachedQuerySetMixin
 from cachepatterns.registry import site, tiers
 from cachepatterns.sources import lacks_sources, named_sources, source
 
 MANAGERS = frozenset({"declared", "all"})
-SENSITIVE_FIELDS = frozenset({"password"})
+SENSITIVE_FIELDS = frozenset(
+    {
+        "password", "passwd", "password_hash", "passphrase", "secret", "secret_key",
+        "client_secret", "private_key", "api_key", "apikey", "access_token", "refresh_token",
+        "auth_token", "session_key", "session_data", "otp_secret", "totp_secret", "card_number",
+        "cvc", "cvv",
+    }
+)  # fmt: skip
+
+LARGE_BYTES = 100_000
+"""A field whose values may be larger has no place in the row cache."""
 
 
 def check_policies(**kwargs: Any) -> list[CheckMessage]:
@@ -35,6 +46,8 @@ def check_policies(**kwargs: Any) -> list[CheckMessage]:
         found += _sources(policy)
         found += _base_manager(policy)
         found += _sensitive(policy)
+        found += _huge(policy)
+        found += _never(policy)
     return found
 
 
@@ -168,7 +181,7 @@ def _sensitive(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
         return
     meta: Any = policy.model._meta
     secrets = sorted(SENSITIVE_FIELDS & {f.name for f in meta.concrete_fields})
-    if policy.label in SECRETS or secrets:
+    if policy.label in SECRETS or is_session(policy.model) or secrets:
         what = f"its field {secrets[0]!r}" if secrets else "what lets people in"
         yield Warning(
             f"{policy.label} is cached with {what}: whoever reads Redis reads it.",
@@ -176,4 +189,39 @@ def _sensitive(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
             "as the database.",
             obj=policy.model,
             id="cachepatterns.W006",
+        )
+
+
+def _huge(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    if not policy.tier.caches:
+        return
+    meta: Any = policy.model._meta
+    for field in meta.concrete_fields:
+        longest = getattr(field, "max_length", None) or float("inf")
+        if isinstance(field, models.BinaryField) and longest > LARGE_BYTES:
+            yield Warning(
+                f"{policy.label} is cached with its field {field.name!r}, whose values may be of "
+                "any size: each row that is read takes them through Redis and back.",
+                hint=f'Read such rows with .defer("{field.name}"), keep the bytes in a file or '
+                'in a model of their own with tier = "never"; or give the field a max_length. '
+                "Results above MAX_VALUE_BYTES are not stored at all.",
+                obj=policy.model,
+                id="cachepatterns.W007",
+            )
+
+
+def _never(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    """What a policy says that its own tier makes void."""
+    if policy.policy.tier != "never" or policy.by_wildcard:
+        return
+    void = [name for name in ("ttl", "accepts_staleness") if getattr(policy.policy, name)]
+    if type(policy.policy).warm is not ModelPolicy.warm:
+        void.append("warm()")
+    if void:
+        yield Warning(
+            f"{policy.label} is never cached, but {policy.origin} also says {' and '.join(void)}: "
+            "that has no effect.",
+            hint='Take it out, or choose another tier than "never".',
+            obj=policy.model,
+            id="cachepatterns.W008",
         )

@@ -40,7 +40,8 @@ def _verdicts() -> Iterator[Finding]:
             state=State.WARNING if hurting else State.NOTE,
             text=f"{name}: {item.verdict.level.title}"
             + "".join(f"; {reason.seen}" for reason in item.verdict.reasons),
-            hint=" ".join(str(reason.fix) for reason in item.verdict.reasons),
+            hint=" ".join(str(reason.fix) for reason in item.verdict.reasons)
+            + f" manage.py cache_advise {item.label} proposes a change.",
         )
     if not judged:
         text = f"Nothing that was read in the last {found.period.name} needs attention"

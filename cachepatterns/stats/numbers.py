@@ -121,7 +121,17 @@ class Numbers:
         return self.queries_avoided * (self.mean_load or 0.0)
 
     @property
-    def net_seconds(self) -> float:
-        """Estimated: what callers waited less, minus what misses cost them more."""
-        gained = self.hit_calls * (self.mean_load or 0.0) - self.hit_seconds
+    def net_seconds(self) -> float | None:
+        """Estimated: what callers waited less, minus what misses cost them more; `None` where
+        no load was measured."""
+        load = self.mean_load
+        if load is None:
+            return None
+        gained = self.hit_calls * load - self.hit_seconds
         return gained - max(0.0, self.miss_seconds - self.load_seconds)
+
+    @property
+    def after_writes(self) -> int:
+        """The misses that a write is to blame for: it had outdated what was there, or its
+        writer was still registered."""
+        return self.outdated + self.unstored_reasons.get("writer registered", 0)

@@ -18,6 +18,7 @@ from cachepatterns.exceptions import CachePatternsError
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site
 from cachepatterns.stats import fields
+from cachepatterns.stats.benefit import Benefit, benefit
 from cachepatterns.stats.buckets import DEFAULT_PERIOD, MINUTES, Period
 from cachepatterns.stats.invalidations import Invalidation
 from cachepatterns.stats.numbers import Numbers
@@ -40,10 +41,17 @@ class PatternReport:
     label: str
     pattern: str
     numbers: Numbers
+    seconds: float = 0.0
+    """How long its model was used at all, to the bucket."""
+    ttl: float | None = None
 
     @cached_property
     def verdict(self) -> Verdict:
         return judge(self.numbers)
+
+    @cached_property
+    def benefit(self) -> Benefit | None:
+        return benefit(self.numbers, self.seconds, self.ttl)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +63,17 @@ class ModelReport:
     numbers: Numbers
     patterns: tuple[PatternReport, ...]
     series: tuple[Point, ...]
+    seconds: float = 0.0
+    """How long it was used at all, to the bucket."""
 
     @cached_property
     def verdict(self) -> Verdict:
         return judge(self.numbers)
+
+    @cached_property
+    def benefit(self) -> Benefit | None:
+        ttl = self.policy.tier.ttl if self.policy is not None else None
+        return benefit(self.numbers, self.seconds, ttl)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +110,10 @@ class Report:
         found: list[ModelReport | PatternReport] = []
         for model in self.models:
             found += [pattern for pattern in model.patterns if pattern.verdict.needs_attention]
-            if model.verdict.needs_attention and not any(
-                pattern.verdict.needs_attention for pattern in model.patterns
+            said = {r.code for pattern in model.patterns for r in pattern.verdict.reasons}
+            if model.verdict.needs_attention and (
+                not any(pattern.verdict.needs_attention for pattern in model.patterns)
+                or any(reason.code not in said for reason in model.verdict.reasons)
             ):
                 found.append(model)
         return sorted(found, key=lambda item: -item.numbers.reads)
@@ -132,7 +149,7 @@ def report(period: Period = DEFAULT_PERIOD, *, at: float | None = None) -> Repor
         totals=totals,
         now=latest,
         reads_per_second=latest.reads / (MINUTES.seconds + now % MINUTES.seconds),
-        models=_models(found, starts),
+        models=_models(found, starts, period.resolution.seconds),
         series=series,
         errors=errors,
         dropped_flushes=sum(a.amount for a in everything if a.kind == fields.DROPPED),
@@ -157,7 +174,9 @@ def _words(found: Iterable[Amount], kind: str) -> dict[str, int]:
     return dict(counted.most_common())
 
 
-def _models(found: Sequence[Sequence[Amount]], starts: Sequence[int]) -> tuple[ModelReport, ...]:
+def _models(
+    found: Sequence[Sequence[Amount]], starts: Sequence[int], bucket_seconds: int
+) -> tuple[ModelReport, ...]:
     policies = {policy.label: policy for policy in site.policies()}
     by_label: dict[str, list[list[Amount]]] = {label: [[] for _ in found] for label in policies}
     for position, bucket in enumerate(found):
@@ -170,19 +189,24 @@ def _models(found: Sequence[Sequence[Amount]], starts: Sequence[int]) -> tuple[M
     for label, series in by_label.items():
         flat = [amount for bucket in series for amount in bucket]
         names = sorted({amount.pattern for amount in flat if amount.pattern})
+        policy = policies.get(label)
+        seconds = float(bucket_seconds * sum(map(bool, series)))
         patterns = [
             PatternReport(
                 label=label,
                 pattern=name,
                 numbers=numbers(amount for amount in flat if amount.pattern == name),
+                seconds=seconds,
+                ttl=policy.tier.ttl if policy is not None else None,
             )
             for name in names
         ]
         models.append(
             ModelReport(
                 label=label,
-                policy=policies.get(label),
+                policy=policy,
                 numbers=numbers(flat),
+                seconds=seconds,
                 patterns=tuple(sorted(patterns, key=lambda p: -p.numbers.reads)),
                 series=tuple(
                     Point(at=start, numbers=numbers(bucket))

@@ -17,6 +17,8 @@ from cachepatterns.stats.numbers import Numbers
 ENOUGH = 200
 """Reads below which nothing is said."""
 LARGE_VALUE = 100_000
+MEASURED = 10
+"""Loads and hits below which their times say nothing."""
 HEALTHY, FINE, INVESTIGATE = 0.90, 0.80, 0.50
 
 
@@ -92,24 +94,27 @@ def _reasons(numbers: Numbers, rate: float) -> Iterator[Reason]:
             gettext('Don’t cache it: tier = "never".'),
         )
     uses = numbers.reads_per_entry
-    if uses is not None and uses < 1:
+    misses, after_writes = numbers.misses, numbers.after_writes
+    is_outdated = bool(misses) and after_writes >= misses / 2
+    if uses is not None and uses < 1 and not is_outdated:
         yield _reason(
             "single-use",
             gettext("entries are read %(uses).1f times on average") % {"uses": uses},
             gettext("Cache a less specific query, or leave this one out with .uncached()."),
         )
     if rate < FINE and ratio <= 1:
-        misses = numbers.misses
-        if misses and numbers.invalidations >= misses / 2:
+        if is_outdated:
             yield _reason(
                 "invalidated",
-                gettext("most misses follow an invalidation (estimated)"),
+                gettext("%(share)d %% of the misses follow an invalidation")
+                % {"share": 100 * after_writes / misses},
                 _narrow_hint(numbers),
             )
-        elif uses is not None and uses >= 1:
+        elif misses and uses is not None and uses >= 1:
             yield _reason(
                 "expired",
-                gettext("most misses follow an expiry or a first read (estimated)"),
+                gettext("%(share)d %% of the misses follow an expiry, or are a first read")
+                % {"share": 100 * (misses - after_writes) / misses},
                 gettext("Choose a longer tier, or warm these queries: see ModelPolicy.warm()."),
             )
     size = numbers.mean_size
@@ -119,14 +124,7 @@ def _reasons(numbers: Numbers, rate: float) -> Iterator[Reason]:
             gettext("an entry holds %(size)d kB on average") % {"size": size / 1000},
             gettext("Read fewer rows or columns: slice the list, or use only() and values()."),
         )
-    load, hit = numbers.mean_load, numbers.mean_hit
-    if load is not None and hit is not None and load < hit:
-        yield _reason(
-            "cheap-loads",
-            gettext("the database answers faster (%(load).2f ms) than the cache (%(hit).2f ms)")
-            % {"load": load * 1000, "hit": hit * 1000},
-            gettext('Don’t cache it: tier = "never"; an index serves it better.'),
-        )
+    yield from _times(numbers, is_mendable=rate < FINE)
     for why, times in numbers.unstored_reasons.items():
         if why in {"too large", "unstorable"} and times > numbers.misses / 10:
             yield _reason(
@@ -139,6 +137,28 @@ def _reasons(numbers: Numbers, rate: float) -> Iterator[Reason]:
                 % {"times": times, "why": why},
                 gettext("Read fewer rows or columns, or leave the query out with .uncached()."),
             )
+
+
+def _times(numbers: Numbers, *, is_mendable: bool) -> Iterator[Reason]:
+    """Whether the cache costs more time than it spares. Where more hits can be had, that is the
+    first thing to do, and their reasons say how."""
+    if min(numbers.load_calls, numbers.hit_calls) < MEASURED:
+        return
+    load, hit, net = numbers.mean_load, numbers.mean_hit, numbers.net_seconds
+    if load is not None and hit is not None and load < hit:
+        yield _reason(
+            "cheap-loads",
+            gettext("the database answers faster (%(load).2f ms) than the cache (%(hit).2f ms)")
+            % {"load": load * 1000, "hit": hit * 1000},
+            gettext('Don’t cache it: tier = "never"; an index serves it better.'),
+        )
+    elif net is not None and net < 0 and not is_mendable:
+        yield _reason(
+            "no-gain",
+            gettext("misses cost more time than hits spare (%(net).2f s, estimated)")
+            % {"net": net},
+            gettext('Don’t cache it: tier = "never".'),
+        )
 
 
 def _narrow_hint(numbers: Numbers) -> str:

@@ -183,3 +183,12 @@ def test_what_people_wrote_is_escaped(login, counted):
     page = login(VIEW).get(OVERVIEW).content.decode()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
+
+
+def test_a_models_page_proposes_the_change_and_says_what_caching_it_earns(login, counted):
+    """Notes are read once, if at all: 300 misses."""
+    page = text(login(VIEW).get(f"{OVERVIEW}model/app.note/"))
+    assert "in an hour (estimated)" in page
+    assert "Proposed change" in page
+    assert "class NotePolicy(Plain):" in page
+    assert "Proposed change" not in text(login(VIEW).get(f"{OVERVIEW}model/app.item/"))

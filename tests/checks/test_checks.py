@@ -10,6 +10,7 @@ from cachepatterns import CachedManager, ModelPolicy
 from cachepatterns.registry import site
 from tests.aliases import added
 from tests.app.caching import Plain
+from tests.app.models import Everything, Note
 
 
 def found(check_id=None):
@@ -242,6 +243,29 @@ def test_w005_sessions_in_the_same_cache(settings, session_alias, warned):
 def test_w006_secrets_in_the_cache(configure, label, tier, warned):
     configure(MODELS={label: {"tier": tier}})
     assert bool(found("W006")) is warned
+
+
+def test_w006_fields_that_let_people_in(configure, monkeypatch):
+    (field,) = [f for f in Note._meta.concrete_fields if f.name == "text"]
+    assert Note not in {message.obj for message in found("W006")}
+    monkeypatch.setattr(field, "name", "api_key")
+    assert Note in {message.obj for message in found("W006")}
+
+
+def test_w007_bytes_of_any_size(monkeypatch):
+    (message,) = found("W007")
+    assert message.obj is Everything
+    assert '.defer("raw")' in message.hint
+    monkeypatch.setattr(Everything._meta.get_field("raw"), "max_length", 2000)
+    assert not found("W007")
+
+
+def test_w008_what_never_makes_void(policy):
+    policy(tier="never")
+    assert not found("W008")
+    policy(tier="never", ttl=5, warm=lambda self: ())
+    (message,) = found("W008")
+    assert "ttl and warm()" in message.msg
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,19 @@ def test_entries_that_are_hardly_read_again():
 
 
 def test_misses_after_invalidations():
-    assert "invalidated" in codes(numbers(0.7, invalidations=200))
+    assert "invalidated" in codes(numbers(0.7, outdated=200))
+
+
+def test_misses_while_a_writer_is_registered_count_as_such():
+    assert "invalidated" in codes(numbers(0.7, unstored_reasons={"writer registered": 200}))
+
+
+def test_many_writes_that_outdate_nothing_are_not_blamed():
+    assert "invalidated" not in codes(numbers(0.7, invalidations=500, outdated=10))
 
 
 def test_misses_after_coarse_writes_are_blamed_on_them():
-    (reason,) = judge(numbers(0.7, invalidations=200, coarse=190)).reasons
+    (reason,) = judge(numbers(0.7, outdated=200, invalidations=200, coarse=190)).reasons
     assert "Most writes are coarse" in reason.fix
 
 
@@ -71,6 +79,17 @@ def test_large_values():
 
 def test_loads_that_are_cheaper_than_hits():
     assert "cheap-loads" in codes(numbers(0.95, load_seconds=50 * 0.0001))
+
+
+def test_misses_that_cost_more_than_hits_spare():
+    """Loads of 4 ms and hits of 3.9 ms; each miss costs 2 ms beside its load."""
+    found = numbers(0.95, hit_seconds=950 * 0.0039, miss_seconds=50 * 0.006)
+    assert "no-gain" in codes(found)
+    assert "no-gain" not in codes(numbers(0.95, miss_seconds=50 * 0.006))
+
+
+def test_a_handful_of_loads_tells_no_times():
+    assert codes(numbers(0.995, load_seconds=5 * 0.0001)) == set()
 
 
 def test_results_that_can_not_be_stored():

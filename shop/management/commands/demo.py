@@ -1,5 +1,6 @@
 """`manage.py demo`: the whole shop from nothing; `--check` looks at every page and leaves."""
 
+import os
 import sys
 from argparse import ArgumentParser
 
@@ -12,6 +13,7 @@ from shop.demo.steps import StepFailed, check, serve, show_patterns
 from shop.demo.web import NotServing
 from shop.processes import interrupts_raise
 from shop.servers import ServerDidNotStart
+from shop.switches import WRONG_POLICIES
 
 EXPECTED = (AlreadyRunning, BadAddress, NotServing, ServerDidNotStart, StepFailed, Unreachable)
 
@@ -30,6 +32,11 @@ class Command(BaseCommand):
             help="visit every page twice in a folder of its own and fail if anything is wrong",
         )
 
+        parser.add_argument(
+            "--wrong-policies",
+            action="store_true",
+            help="cache two models as one should not; manage.py cache_advise finds them",
+        )
         parser.add_argument(
             "--patterns",
             action="store_true",
@@ -56,8 +63,11 @@ class Command(BaseCommand):
         patterns: bool,
         only: list[str],
         without: list[str],
+        wrong_policies: bool,
         **options: object,
     ) -> None:
+        if wrong_policies:
+            os.environ[WRONG_POLICIES] = "1"  # its children serve, and they read it
         if (only or without) and not patterns:
             raise CommandError("--only and --without are for --patterns.")
         try:
