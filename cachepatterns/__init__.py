@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cachepatterns.announcing import announces
-    from cachepatterns.converting import cached
+    from cachepatterns.computed.door import aget_or_compute, cached, get_or_compute
     from cachepatterns.core.change import Change
     from cachepatterns.core.tag import ANY, tag
     from cachepatterns.explicit import ainvalidate, invalidate, invalidate_on_commit
@@ -33,7 +33,9 @@ _HOMES = {
     "ModelPolicy": "policy",
     "ainvalidate": "explicit",
     "announces": "announcing",
-    "cached": "converting",
+    "aget_or_compute": "computed.door",
+    "cached": "computed.door",
+    "get_or_compute": "computed.door",
     "invalidate": "explicit",
     "invalidate_on_commit": "explicit",
     "invalidated": "signals",
@@ -49,9 +51,11 @@ __all__ = [
     "CachedQuerySet",
     "Change",
     "ModelPolicy",
+    "aget_or_compute",
     "ainvalidate",
     "announces",
     "cached",
+    "get_or_compute",
     "invalidate",
     "invalidate_on_commit",
     "invalidated",

@@ -37,3 +37,15 @@ class UnstorableValue(CachePatternsError):
 
 class CorruptEntry(CachePatternsError):
     """A cached entry could not be decoded; it is treated as a miss and counted."""
+
+
+class NoIdentity(CachePatternsError, TypeError):
+    """An argument of a cached function has nothing that tells it from others, in every process:
+    pass what it is known by, or give a ``key=``.
+    """
+
+
+class UncacheableResult(CachePatternsError, TypeError):
+    """A cached function returned what would not come back from the cache as it is: return
+    something else, or declare the return type.
+    """

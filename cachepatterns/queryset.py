@@ -26,7 +26,7 @@ from cachepatterns.read.raw import RAW_PATTERN as RAW
 from cachepatterns.read.raw import CachedRawQuery, declared_tags
 from cachepatterns.read.rowplans import why_no_rows
 from cachepatterns.read.rows import found_row, get_rows
-from cachepatterns.registry import tiers
+from cachepatterns.resolving import check_lifetime
 
 M = TypeVar("M", bound=models.Model)
 _ROW_BY_ROW = ("get", "in_bulk", "filter", "_filter_or_exclude", "_chain", "_clone", "_fetch_all")
@@ -65,10 +65,7 @@ class CachedQuerySetMixin(NotingMixin):
         `tags` come from `cachepatterns.tag`: bumping one of them invalidates the entry
         too. Raises `ValueError` for an unknown tier or a TTL that is not positive.
         """
-        if tier is not None and tier not in tiers():
-            raise ValueError(f"No tier {tier!r}; there are {', '.join(sorted(tiers()))}.")
-        if ttl is not None and ttl <= 0:
-            raise ValueError(f"ttl must be positive seconds, not {ttl!r}.")
+        check_lifetime(tier, ttl)
         standing = {t for given in tags for t in standing_tags(given)}
         return self._with_options(enabled=True, tier=tier, ttl=ttl, tags=tuple(sorted(standing)))
 

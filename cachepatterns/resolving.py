@@ -54,6 +54,14 @@ def tiers() -> dict[str, Tier]:
     return found
 
 
+def check_lifetime(tier: str | None, ttl: float | None) -> None:
+    """Raise `ValueError` for a tier that there is not, or a TTL that is not positive."""
+    if tier is not None and tier not in tiers():
+        raise ValueError(f"No tier {tier!r}; there are {', '.join(sorted(tiers()))}.")
+    if ttl is not None and ttl <= 0:
+        raise ValueError(f"ttl must be positive seconds, not {ttl!r}.")
+
+
 def narrowed_fields(model: ModelType, policy: ModelPolicy) -> Iterator[Narrowing]:
     """The primary key first, then unique fields, then the others."""
     meta: Any = model._meta

@@ -19,6 +19,7 @@ from cachepatterns.conf import config
 from cachepatterns.core.marker import marker
 from cachepatterns.core.sqltext import Kind, Statement, statement
 from cachepatterns.observe import BurstLog, InvalidationEvent
+from cachepatterns.read.within import WRITES, computation
 from cachepatterns.registry import site
 from cachepatterns.transactions import (
     in_transaction,
@@ -55,6 +56,9 @@ def watch(
     """Run the statement; see to it that what it wrote is invalidated."""
     connection: BaseDatabaseWrapper = context["connection"]
     found = statement(_text(sql, connection))
+    value = computation()
+    if value is not None and found.kind is not Kind.NEUTRAL:
+        value.reads(connection)
     if found.kind is Kind.READ:
         return execute(sql, params, many, context)
     if found.kind is Kind.NEUTRAL:
@@ -65,6 +69,8 @@ def watch(
         return answer
     if _changes_session(connection, found):
         mark_customised(connection)
+    if value is not None and found.kind is not Kind.TRANSACTION:
+        value.spoil(WRITES)  # what it sees may be its own, and never be committed
     if found.kind is Kind.SESSION:
         return execute(sql, params, many, context)
     # Before it runs: what follows in this transaction must see what it wrote, even if

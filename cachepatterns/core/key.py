@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import re
 import uuid
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -18,6 +19,8 @@ ROW, QUERY, TAG, GUARD, STATS = "row", "q", "tag", "guard", "stats"
 ASKED = "asked"
 DONE, LEASE, REPLAYED = "done", "lease", "replayed"
 CLAIM = "claim"
+VALUE = "value"
+_NAME_MAX = 60
 
 
 def row_key(prefix: str, label: str, schema: str, database: str, pk: str) -> str:
@@ -28,6 +31,12 @@ def row_key(prefix: str, label: str, schema: str, database: str, pk: str) -> str
 def query_key(prefix: str, label: str, schema: str, database: str, digest: str) -> str:
     """The key of one query's result by the digest of its SQL and parameters."""
     return f"{prefix}:{QUERY}:{label}.{schema}:{database}:{digest}"
+
+
+def value_key(prefix: str, name: str, digest: str) -> str:
+    """The key of a computed value: what computes it, and a digest of the arguments."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+    return f"{prefix}:{VALUE}:{plain[-_NAME_MAX:]}:{digest}"
 
 
 def asked_key(query_key: str) -> str:

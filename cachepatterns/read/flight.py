@@ -30,6 +30,8 @@ class Flights(Generic[T]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight[T]] = {}
+        self._waiting: dict[int, _Flight[T]] = {}
+        """Which flight each thread waits for."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -57,16 +59,32 @@ class Flights(Generic[T]):
     def wait(self, name: Hashable, timeout: float) -> T | None:
         """What the loader of `name` found; `None` after `timeout` seconds or without one.
 
-        Never waits for a load of the same thread: that would be for ever.
+        Never waits for a load of the same thread, nor for one that waits, within its own, for
+        this thread's: that would be for ever.
         """
+        me = threading.get_ident()
         with self._lock:
             flight = self._flights.get(name)
-        if flight is None or flight.pilot == threading.get_ident():
-            return None
-        flight.done.wait(timeout)
-        return flight.value
+            if flight is None or self._comes_back(flight, me):
+                return None
+            self._waiting[me] = flight
+        try:
+            flight.done.wait(timeout)
+            return flight.value
+        finally:
+            with self._lock:
+                self._waiting.pop(me, None)
+
+    def _comes_back(self, flight: _Flight[T], me: int) -> bool:
+        """Whether who is to be waited for waits for `me`, himself or through others."""
+        following: _Flight[T] | None = flight
+        while following is not None:
+            if following.pilot == me:
+                return True
+            following = self._waiting.get(following.pilot)
+        return False
 
     def forget(self) -> None:
         """Drop all flights: their pilots are threads that a fork did not bring along."""
         self._lock = threading.Lock()
-        self._flights = {}
+        self._flights, self._waiting = {}, {}

@@ -55,6 +55,7 @@ from cachepatterns.read.lease import NO_LEASE, lease_keys
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.remembering import record
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
+from cachepatterns.read.within import computation
 
 Load = Callable[[], list[Row]]
 
@@ -76,6 +77,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     leases: tuple[str, ...]
     """The keys of the leases that must stand (`lease_keys`)."""
     using: str
+    """Empty for computed values, which ask the databases that they read (`read.within`)."""
     ttl: float
     negative_ttl: float
     """How long it may be believed that there is nothing."""
@@ -133,8 +135,8 @@ def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
     stamps, guards = question.stamps, question.guards
     try:
         store, cells = current_store(), None
-        # What may be older than Redis decides no write.
-        if question.accepts and not decides_a_write():
+        # What may be older than Redis decides no write, and nothing new is made of it.
+        if question.accepts and computation() is None and not decides_a_write():
             near = store.near.get(question.key, question.accepts)
             if near is not None:
                 _count(question, outcome.NEAR, started)
@@ -241,7 +243,9 @@ def _load_once(
             if turn.rows is not None:
                 how, reason, payload = outcome.SHARED, "", turn.payload
                 return turn.rows
-        unfit = turn.unfit or why_not_keep(connections[question.using])
+        unfit = turn.unfit
+        if question.using and not unfit:
+            unfit = why_not_keep(connections[question.using])
         if unfit:
             # What is not stored is not shared either: nobody needs to wait for it.
             land(None)
@@ -251,7 +255,7 @@ def _load_once(
             rows = load()
         took = time.perf_counter() - before
         claim.note(question, took)
-        reason = unfit
+        reason = unfit = unfit or getattr(load, "unfit", "")
         if unfit:
             return rows
         ttl = question.lifetime(rows)

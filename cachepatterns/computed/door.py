@@ -1,0 +1,151 @@
+"""`cached`, for querysets and for functions, and `get_or_compute` for what is neither."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, ParamSpec, TypeVar, overload
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.db import models
+from django.db.models import QuerySet
+
+from cachepatterns import converting
+from cachepatterns.computed.asking import Wanted, answer
+from cachepatterns.computed.functions import CachedFunction, several
+from cachepatterns.computed.resting import Given, Named, Resting
+from cachepatterns.computed.values import Values
+from cachepatterns.core.tag import tag
+from cachepatterns.read.options import ReadOptions
+from cachepatterns.resolving import check_lifetime
+
+M = TypeVar("M", bound=models.Model)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@overload
+def cached(
+    target: QuerySet[M],
+    *,
+    tier: str | None = None,
+    ttl: float | None = None,
+    tags: Iterable[str] = (),
+) -> QuerySet[M]: ...
+@overload
+def cached(target: Callable[P, R]) -> CachedFunction[P, R]: ...
+@overload
+def cached(
+    *,
+    tier: str | None = None,
+    ttl: float | None = None,
+    tags: Iterable[Named] | Named | None = None,
+    key: str | None = None,
+    version: int = 1,
+) -> Callable[[Callable[P, R]], CachedFunction[P, R]]: ...
+def cached(
+    target: Any = None,
+    *,
+    tier: str | None = None,
+    ttl: float | None = None,
+    tags: Any = None,
+    key: str | None = None,
+    version: int = 1,
+) -> Any:
+    """A queryset that reads through the cache, or a function whose values are cached.
+
+    **A queryset**, ``cached(Group.objects.all(), ttl=30)``, of whatever class and manager. Its
+    model must be registered; otherwise it goes on reading the database, counted as such. `tags`
+    come from `cachepatterns.tag`.
+
+    **A function**, by decorating it::
+
+        @cached(key="order:total:{order.pk}", tags=[OrderItem])
+        def order_total(order) -> Decimal: ...
+
+    `tags` are what the value rests on: models, instances, querysets, tags, and functions of the
+    arguments that give any of these; instances among the arguments count too. Writes to them
+    invalidate it, as they do queries. `key` says what tells the calls apart, instead of all
+    arguments with their types. `tier` or `ttl` (seconds): how long it may live at most; without,
+    the shortest of the models' tiers, 60 s where there is none. Raise `version` when the function
+    gives something else.
+
+    Raises `TypeError` for what is neither, `ValueError` for an unknown tier or a bad key;
+    the function raises `NoIdentity` for arguments that nothing tells apart, `UncacheableResult`
+    for a result that would not come back from the cache as it is.
+    """
+    if isinstance(target, QuerySet):
+        if key is not None or version != 1:
+            raise TypeError("cached(queryset) takes no key and no version: it has its SQL.")
+        return converting.cached(target, tier=tier, ttl=ttl, tags=tags or ())
+
+    def decorate(function: Any) -> Any:
+        if isinstance(function, (classmethod, staticmethod)):
+            return type(function)(decorate(function.__func__))
+        if not callable(function) or isinstance(function, type):
+            raise TypeError(
+                f"cached() takes a queryset or decorates a function, not {function!r}."
+            )
+        return CachedFunction(function, tier=tier, ttl=ttl, tags=tags, key=key, version=version)
+
+    return decorate if target is None else decorate(target)
+
+
+def get_or_compute(
+    key: str,
+    compute: Callable[[], R],
+    *,
+    tier: str | None = None,
+    ttl: float | None = None,
+    tags: Iterable[Given] | Given = (),
+    version: int = 1,
+) -> R:
+    """The value that is called `key`, from the cache or by `compute()`.
+
+    As a decorated function without arguments; the key is all that tells it from others, so let it
+    hold whatever `compute` makes use of. ``invalidate(tag(key))`` drops it.
+    """
+    return answer(_wanted(key, tier, ttl, tags, version), compute)
+
+
+async def aget_or_compute(
+    key: str,
+    compute: Callable[[], Awaitable[R]] | Callable[[], R],
+    *,
+    tier: str | None = None,
+    ttl: float | None = None,
+    tags: Iterable[Given] | Given = (),
+    version: int = 1,
+) -> R:
+    """`get_or_compute`, for coroutines; `compute` may be a coroutine function itself."""
+    run: Any = async_to_sync(compute) if iscoroutinefunction(compute) else compute
+
+    def found() -> R:
+        return answer(_wanted(key, tier, ttl, tags, version), run)
+
+    return await sync_to_async(found)()
+
+
+def _wanted(key: str, tier: str | None, ttl: float | None, tags: Any, version: int) -> Wanted:
+    if not isinstance(key, str) or not key:
+        raise TypeError(f"The key of a computed value is a text, not {key!r}.")
+    check_lifetime(tier, ttl)
+    resting = Resting()
+    resting.all(several(tags))
+    name = pattern(key)
+    return Wanted(
+        name=f"get_or_compute.{name}",
+        parts=(key, str(version), str(ttl), str(tier)),
+        own_tag=tag(key),
+        resting=resting,
+        options=ReadOptions(tier=tier, ttl=ttl),
+        values=Values(key),
+        pattern=name,
+    )
+
+
+def pattern(key: str) -> str:
+    """What a key is called in the statistics: its words, up to the first that has a digit."""
+    words = itertools.takewhile(lambda word: not re.search(r"\d", word), re.split("[:/]", key))
+    return ":".join(words)[:60] or "value"
