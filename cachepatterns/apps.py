@@ -28,6 +28,7 @@ class CachePatternsConfig(AppConfig):
             sqlwatch,
             triggers,
         )
+        from cachepatterns.contrib import opentelemetry, prometheus
         from cachepatterns.registry import site
         from cachepatterns.stats.recorder import recorder
         from cachepatterns.write import dispatch, embedded, outbox
@@ -35,6 +36,8 @@ class CachePatternsConfig(AppConfig):
 
         checks.connect()
         observe.subscribe(recorder)
+        prometheus.connect()
+        opentelemetry.connect()
         sampling.begin(recorder.hot.take)
         connection_created.connect(sqlwatch.install, dispatch_uid="cachepatterns.sqlwatch")
         for connection in connections.all(initialized_only=True):

@@ -93,6 +93,12 @@ class Config:
     it again after a deploy. 0 notes none."""
     STATS_FLUSH_SECONDS: float = 5.0
     """How often a process adds its counters to the fleet-wide ones."""
+    TRACING: bool = True
+    """Whether operations of the cache get OpenTelemetry spans, where the project has set a tracer
+    provider and records the span that they are within."""
+    PROMETHEUS: bool | None = None
+    """Whether this process counts for Prometheus, in the default registry of prometheus_client.
+    `None`: where django_prometheus is installed."""
     READ_ONLY: bool = False
     """``True`` removes every purge from the admin."""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +81,48 @@ class ErrorEvent:
     message: str = ""
 
 
-Event = ReadEvent | InvalidationEvent | PatternEvent | ErrorEvent
+class WarmEvent(msgspec.Struct, frozen=True, gc=False):
+    """What a warm-up has done for one model: how many entries are there now that were not, and
+    how many were."""
+
+    label: str
+    stored: int
+    already_warm: int
+
+
+class StateEvent(msgspec.Struct, frozen=True, gc=False):
+    """How things stand, told with every flush of the counters.
+
+    ``breaker_open``: whether the cache is left alone at this moment, because it failed.
+    ``outbox_pending`` and ``outbox_oldest_seconds``: the events that wait in all outboxes, and
+    for how long the oldest of them has; `None` where there is no outbox, or nobody knows.
+    """
+
+    breaker_open: bool
+    outbox_pending: int | None = None
+    outbox_oldest_seconds: float | None = None
+
+
+class ShadowEvent(msgspec.Struct, frozen=True, gc=False):
+    """A hit that was compared with the database. ``verdict``: ``fresh``, ``stale``, ``unknown``
+    (the database may answer in more than one way) or ``moving`` (a write came between)."""
+
+    label: str
+    pattern: str
+    verdict: str
+    key: str = ""
+    difference: str = ""
+
+
+Event = (
+    ReadEvent
+    | InvalidationEvent
+    | PatternEvent
+    | ErrorEvent
+    | WarmEvent
+    | StateEvent
+    | ShadowEvent
+)
 Listener = Callable[[Event], None]
 
 _listeners: tuple[Listener, ...] = ()
@@ -103,8 +145,29 @@ def unsubscribe(listener: Listener) -> None:
         _listeners = tuple(known for known in _listeners if known != listener)
 
 
+_diverted: dict[int, Listener] = {}
+
+
+@contextmanager
+def diverted(listener: Listener) -> Iterator[None]:
+    """Within the block, what this thread emits is told to `listener`, and to nobody else."""
+    here = threading.get_ident()
+    before = _diverted.get(here)
+    _diverted[here] = listener
+    try:
+        yield
+    finally:
+        if before is None:
+            del _diverted[here]
+        else:
+            _diverted[here] = before
+
+
 def emit(event: Event) -> None:
     """Tell every listener about `event`."""
+    if _diverted and (instead := _diverted.get(threading.get_ident())) is not None:
+        instead(event)
+        return
     for listener in _listeners:
         try:
             listener(event)

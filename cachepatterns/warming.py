@@ -10,16 +10,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial, wraps
 from itertools import islice
 from typing import Any
 
 from django.db.models import QuerySet
 from django.db.models.query import ModelIterable
 
-from cachepatterns import observe
+from cachepatterns import around, observe
 from cachepatterns.converting import cached
 from cachepatterns.core import outcome
-from cachepatterns.observe import Event, ReadEvent
+from cachepatterns.observe import Event, ReadEvent, WarmEvent
 from cachepatterns.policy import ModelPolicy, ResolvedPolicy
 from cachepatterns.read.rowplans import why_no_rows
 from cachepatterns.read.rows import get_rows
@@ -65,6 +66,20 @@ def querysets(policy: ResolvedPolicy, limit: int | None = None) -> Iterator[Quer
     return islice(iter(policy.policy.warm() or ()), limit)
 
 
+def _told(warm: Callable[..., Warmed]) -> Callable[..., Warmed]:
+    """Has whoever traces and counts know of each model's warm-up."""
+
+    @wraps(warm)
+    def told(policy: ResolvedPolicy, **options: Any) -> Warmed:
+        operation = around.Operation(name="warm", label=policy.label, keys=0)
+        done = around.run(operation, partial(warm, policy, **options))
+        observe.emit(WarmEvent(done.label, done.stored, done.already_warm))
+        return done
+
+    return told
+
+
+@_told
 def warm(
     policy: ResolvedPolicy,
     *,

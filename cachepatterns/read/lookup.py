@@ -30,7 +30,7 @@ import msgspec
 from django.db import connections
 from django.utils.asyncio import async_unsafe
 
-from cachepatterns import sampling
+from cachepatterns import around, sampling
 from cachepatterns.backends.near import Cells
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.conf import config
@@ -129,6 +129,24 @@ def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
 
     `asker` is the compiler that knows the statement, where there is one.
     """
+    if around.hooks:
+        operation = _operation("get", question, asker)
+        return around.run(operation, partial(_read, question, load, asker))
+    return _read(question, load, asker)
+
+
+def _operation(name: str, question: Question, asker: Any = None) -> around.Operation:
+    return around.Operation(
+        name=name,
+        label=question.label,
+        pattern=question.pattern,
+        ttl=question.ttl,
+        question=question,
+        asker=asker,
+    )
+
+
+def _read(question: Question, load: Load, asker: Any) -> list[Row]:
     started = time.perf_counter()
     if random.random() < sampling.share:
         sampling.tell(question, partial(record, asker, question))
@@ -265,7 +283,8 @@ def _load_once(
             items = [(question.key, payload, ttl), *question_item(asker, question, ttl)]
             # Who waits for our claim looks for the entry once it is gone.
             wait = turn.is_claimed
-            store.store(items, lasting, question.ttl + STAMP_MARGIN, wait=wait)
+            keep = partial(store.store, items, lasting, question.ttl + STAMP_MARGIN, wait=wait)
+            around.run(_operation("set", question), keep) if around.hooks else keep()
         except UnstorableValue as error:
             reason = unstored_reason(error)
         except BackendError:

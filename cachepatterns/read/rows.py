@@ -14,7 +14,7 @@ from django.db import connections, models
 from django.db.models import Q
 from django.utils.asyncio import async_unsafe
 
-from cachepatterns import sampling
+from cachepatterns import around, sampling
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.core import outcome, tag
 from cachepatterns.core.codec import Row
@@ -95,8 +95,21 @@ def get_row(plan: RowPlan, model: type[models.Model], value: Any) -> models.Mode
 def get_rows(plan: RowPlan, model: type[models.Model], values: Iterable[Any]) -> dict[Any, Any]:
     """Instances by the plan's field for those of `values` that exist: one round trip to the
     cache, and one query for all that it does not hold."""
-    started = time.perf_counter()
     wanted = plan.spell_all(values)
+    if around.hooks:
+        operation = around.Operation(
+            name="get_many",
+            label=plan.policy.label,
+            pattern=plan.asked.pattern,
+            keys=len(wanted),
+            ttl=plan.asked.ttl,
+        )
+        return around.run(operation, lambda: _get_rows(plan, model, wanted))
+    return _get_rows(plan, model, wanted)
+
+
+def _get_rows(plan: RowPlan, model: type[models.Model], wanted: dict[str, Any]) -> dict[Any, Any]:
+    started = time.perf_counter()
     found = _Found(plan, list(wanted))
     if sampling.share:
         sampling.tell_some(list(wanted), plan.question)

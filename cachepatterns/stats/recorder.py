@@ -16,15 +16,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any
 
 import msgspec
 from django.core.signals import setting_changed
+from django.db import connections
 
 from cachepatterns.backends.base import Backend
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
-from cachepatterns.exceptions import CachePatternsError
-from cachepatterns.observe import BurstLog, Event, InvalidationEvent
+from cachepatterns.exceptions import CachePatternsError, ConfigurationError
+from cachepatterns.observe import BurstLog, Event, InvalidationEvent, StateEvent, emit
 from cachepatterns.stats import fields
 from cachepatterns.stats.buckets import (
     HEARTBEAT_WINDOW,
@@ -37,6 +40,7 @@ from cachepatterns.stats.buckets import (
 )
 from cachepatterns.stats.hot import HotReads
 from cachepatterns.stats.invalidations import KEPT, document
+from cachepatterns.stats.outboxes import outboxes
 from cachepatterns.stats.tally import Tally
 
 DRAIN_AT = 20_000
@@ -56,6 +60,8 @@ class Recorder:
         self._clock = clock
         self._background = background
         self.hot = HotReads(clock)
+        self.quietly: Callable[[], AbstractContextManager[Any]] = nullcontext
+        """What keeps others from tracing the flushes."""
         self.reset()
 
     def reset(self) -> None:
@@ -73,6 +79,7 @@ class Recorder:
         self._recent: deque[bytes] = deque(maxlen=KEPT)
         self._dropped = 0
         self._sampled_minute = 0
+        self._waiting: tuple[int | None, float | None] = (None, None)
         self.hot.forget()
 
     # -- hearing ------------------------------------------------------------------------
@@ -86,7 +93,7 @@ class Recorder:
             events.append((self._clock(), event))
         else:
             events.append(event)
-        if self._thread is None and self._background:
+        if self._thread is None and self._background and type(event) is not StateEvent:
             self._start()
         if len(events) >= DRAIN_AT:
             self._count()
@@ -126,7 +133,7 @@ class Recorder:
         """Add what was counted to the fleet's buckets. Never raises; returns whether it did."""
         if not config().STATS:
             return False
-        with self._flushing:
+        with self._flushing, self.quietly():
             tally, recent = Tally(), list[bytes]()
             try:
                 self._count()
@@ -152,6 +159,8 @@ class Recorder:
                 unexpected = not isinstance(error, CachePatternsError)
                 log.log("cachepatterns could not flush: %s", error, exc_info=unexpected)
                 return False
+            finally:
+                self._tell_state()
             return True
 
     def close(self) -> None:
@@ -175,15 +184,37 @@ class Recorder:
         self._dropped = 0
 
     def _sample_server(self, backend: Backend) -> None:
-        """Once a minute, by whichever process is first, what the server says of itself."""
+        """Once a minute, by whichever process is first, what the server says of itself, and what
+        waits in the outboxes."""
         minute = MINUTES.number(self._clock())
         if minute == self._sampled_minute:
             return
         self._sampled_minute = minute
         key = server_key(minute)
-        if backend.get_many([key]) == [None]:
-            said = msgspec.json.encode(backend.info())
+        (said,) = backend.get_many([key])
+        if said is None:
+            said = msgspec.json.encode({**backend.info(), **self._outbox()})
             backend.store([(key, said, MINUTES.kept + MINUTE)], [], MINUTE)
+        known = msgspec.json.decode(said)
+        self._waiting = known.get("outbox_pending"), known.get("outbox_oldest_seconds")
+
+    def _outbox(self) -> dict[str, float | None]:
+        """What waits in all outboxes; only our own thread asks a database, and leaves it then."""
+        if not config().OUTBOX or threading.current_thread() is not self._thread:
+            return {}
+        try:
+            found = outboxes()
+        finally:
+            connections.close_all()
+        ages = [outbox.oldest_seconds or 0.0 for outbox in found]
+        return {
+            "outbox_pending": sum(outbox.backlog or 0 for outbox in found),
+            "outbox_oldest_seconds": max(ages, default=0.0),
+        }
+
+    def _tell_state(self) -> None:
+        with suppress(ConfigurationError):
+            emit(StateEvent(current_store().is_open, *self._waiting))
 
 
 def _may_be_sent_again(error: Exception) -> bool:

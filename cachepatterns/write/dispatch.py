@@ -26,6 +26,7 @@ from django.db import DataError, IntegrityError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from msgspec import structs
 
+from cachepatterns import around
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core.key import tag_key
@@ -154,11 +155,24 @@ def deliver(events: Iterable[InvalidationEvent], fence: Fence | None = None) -> 
     prefix = config().PREFIX
     tags = {tag for event in events for tag in event.tags}
     started = time.perf_counter()
-    try:
+
+    def bump() -> bool:
         if fence is not None:
-            delivered = fence.release(tags)
+            return fence.release(tags)
+        return current_store().bump(tag_key(prefix, tag) for tag in sorted(tags))
+
+    try:
+        if around.hooks:
+            labels = sorted({label for event in events for label in event.labels})
+            operation = around.Operation(
+                name="invalidate",
+                label=",".join(labels),
+                keys=len(tags),
+                source=",".join(sorted({event.source for event in events})),
+            )
+            delivered = around.run(operation, bump)
         else:
-            delivered = current_store().bump(tag_key(prefix, tag) for tag in sorted(tags))
+            delivered = bump()
     except ConfigurationError as error:
         log.log("cachepatterns can not invalidate: %s", error)
         return

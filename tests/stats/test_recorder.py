@@ -247,7 +247,7 @@ def test_flushing_is_never_counted_as_an_error_of_the_cache(clock, recorder, red
         redis_down()
         recorder.flush()
         report()
-    assert found.events == []
+    assert found.errors == []
     assert not current_store().is_open
 
 
