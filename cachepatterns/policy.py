@@ -54,6 +54,10 @@ class ModelPolicy:
     write_through: ClassVar[bool] = False
     """Whether rows are read again and stored when they have been written, so that the next
     reader finds them: one SELECT a write (docs/patterns/write-through.md)."""
+    ignores: ClassVar[Sequence[str]] = ()
+    """Fields whose writes do not concern cached rows, such as counters: an UPDATE of nothing else
+    invalidates no row and no list, and what is shown of the field may be as old as the entry.
+    Queries that filter, order or calculate by it stay exact (docs/patterns/write-behind.md)."""
     managers: ClassVar[str | None] = None
     """``"declared"``: only managers that are cached ones read through the cache. ``"all"``: every
     manager of the model does. `None`: as ``CACHEPATTERNS["MODELS"]["*"]`` says, else declared."""
@@ -127,6 +131,29 @@ class ResolvedPolicy:
         if self.has_rules:
             return tuple(meta.local_concrete_fields)
         return tuple(dict.fromkeys([*meta.pk_fields, *(n.field for n in self.narrowing)]))
+
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        """The columns of the fields that it ignores, but for those that can not be."""
+        meta: Any = self.model._meta
+        fields = [f for f in meta.local_concrete_fields if f.name in self.policy.ignores]
+        return frozenset(f.column for f in fields if not self.why_not_ignored(f))
+
+    def why_not_ignored(self, model_field: Any) -> str:
+        """Why a field can not be ignored; empty if it can."""
+        meta: Any = self.model._meta
+        if model_field not in meta.local_concrete_fields:
+            return "it is no column of the model's own table"
+        if model_field.primary_key or model_field.unique or model_field.is_relation:
+            return "rows are found by it"
+        if model_field.attname in self.by_attname:
+            return "lists are told apart by it (narrow_by)"
+        for other in meta.local_concrete_fields:
+            if getattr(other, "generated", False):
+                known = getattr(other, "referenced_fields", None)
+                if known is None or model_field in known or model_field is other:
+                    return f"the generated field {other.name!r} follows it"
+        return ""
 
     @cached_property
     def memo(self) -> dict[Any, Any]:

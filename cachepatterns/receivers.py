@@ -41,6 +41,8 @@ def saved(sender: type[models.Model], instance: models.Model, using: str, **kwar
     connection = connections[using]
     if policy is None or policy.pk is None or policy.tier.ttl is None or wholesale():
         return
+    if _sets_only_ignored(policy, kwargs.get("update_fields")):
+        return
     again = _to_read_again(policy, connection, instance, kwargs.get("created", False))
     pending = pending_writes(connection)
     if pending is None and again:
@@ -63,6 +65,13 @@ def saved(sender: type[models.Model], instance: models.Model, using: str, **kwar
             rows=again,
         ),
     )
+
+
+def _sets_only_ignored(policy: ResolvedPolicy, update_fields: Any) -> bool:
+    if not update_fields or not policy.ignored:
+        return False
+    fields = policy.model._meta.local_concrete_fields
+    return {f.name for f in fields if f.column in policy.ignored}.issuperset(update_fields)
 
 
 def _to_read_again(

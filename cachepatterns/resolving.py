@@ -102,6 +102,8 @@ def _fingerprint(model: ModelType, policy: ModelPolicy) -> str:
     """Changes whenever rows of the model would be stored otherwise."""
     parts = [str(policy.version), model._meta.db_table]
     parts += sorted(f"<{source._meta.label_lower}" for source in sources(policy))
+    # Entries of before rest on less than what writers bump from now on.
+    parts += sorted(f"!{name}" for name in policy.ignores)
     parts += [
         f"{f.attname}|{f.column}|{type(f).__module__}.{type(f).__qualname__}"
         for f in model._meta.concrete_fields

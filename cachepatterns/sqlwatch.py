@@ -31,6 +31,8 @@ from cachepatterns.write.appending import Appended, appended
 from cachepatterns.write.changes import closing
 from cachepatterns.write.coarse import coarse_event, written_tables
 from cachepatterns.write.dispatch import REFUSALS, mark_written, record, statement_fence
+from cachepatterns.write.fence import Fence
+from cachepatterns.write.ignoring import ignored_event
 from cachepatterns.write.wholesale import wholesale
 
 log = BurstLog()
@@ -78,11 +80,21 @@ def watch(
     mark_written(connection)
     if found.kind is Kind.TRANSACTION or not _concerns_us(found):
         return execute(sql, params, many, context)
+
+    def run() -> Any:
+        return execute(_marked(sql, connection, found), params, many, context)
+
     whole = wholesale()
     if whole is not None:
         may_begin = _may_run_in_transaction(connection, found, sql)
         with whole.around(connection, found, may_begin=may_begin):
-            return execute(_marked(sql, connection, found), params, many, context)
+            return run()
+    ignoring = _ignoring(connection, found, sql)
+    if ignoring is not None:
+        may_begin = _may_run_in_transaction(connection, found, sql)
+        guarded = statement_fence(connection, ignoring.tags, may_begin=may_begin, are_all=True)
+        with guarded as fence:
+            return _recorded(connection, ignoring, fence, run)
     telling = _telling(connection, found, sql, params, many, context["cursor"])
     if telling is not None:
         return telling.run(
@@ -95,17 +107,27 @@ def watch(
         return execute(sql, params, many, context)
     may_begin = _may_run_in_transaction(connection, found, sql)
     with statement_fence(connection, closing(event.tags), may_begin=may_begin) as fence:
-        try:
-            answer = execute(_marked(sql, connection, found), params, many, context)
-        except REFUSALS:
-            record(connection, event, fence)  # what a batch had written before it failed
-            raise
-        except BaseException:
-            if in_transaction(connection):
-                record(connection, event)
-            raise  # in autocommit the outcome is not known: the registration expires
-        record(connection, event, fence)
-        return answer
+        return _recorded(connection, event, fence, run)
+
+
+def _recorded(
+    connection: BaseDatabaseWrapper,
+    event: InvalidationEvent,
+    fence: Fence | None,
+    run: Callable[[], Any],
+) -> Any:
+    """What the statement answers; the event is recorded, however it ends."""
+    try:
+        answer = run()
+    except REFUSALS:
+        record(connection, event, fence)  # what a batch had written before it failed
+        raise
+    except BaseException:
+        if in_transaction(connection):
+            record(connection, event)
+        raise  # in autocommit the outcome is not known: the registration expires
+    record(connection, event, fence)
+    return answer
 
 
 def _changes_session(connection: BaseDatabaseWrapper, found: Statement) -> bool:
@@ -131,6 +153,16 @@ def _marked(sql: Any, connection: BaseDatabaseWrapper, found: Statement) -> Any:
     info = getattr(connection.connection, "info", None)  # psycopg's
     pid = getattr(info, "backend_pid", 0)
     return sql + marker(conf.PREFIX, found.target, pid) if pid else sql
+
+
+def _ignoring(
+    connection: BaseDatabaseWrapper, found: Statement, sql: Any
+) -> InvalidationEvent | None:
+    try:
+        return ignored_event(connection, found, _text(sql, connection))
+    except Exception:
+        log.log("cachepatterns could not tell what an UPDATE sets", exc_info=True)
+        return None
 
 
 def _telling(

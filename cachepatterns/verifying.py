@@ -24,6 +24,7 @@ from cachepatterns.core.asked import FRESH, STALE, UNKNOWN, Asked
 from cachepatterns.core.codec import Row
 from cachepatterns.core.entry import Entry, is_valid, unpack
 from cachepatterns.core.key import ASKED, ROW, answer_key
+from cachepatterns.core.sqlcolumns import shown_columns, used_names
 from cachepatterns.exceptions import CachePatternsError, CorruptEntry
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.again import alias_of, parts, row_of
@@ -109,6 +110,17 @@ class _Case:
     """What the database says now."""
     show: Callable[[list[Row]], list[Row]] = list
     """What the entry's rows say, to be compared with it."""
+    hidden: frozenset[int] = frozenset()
+    """The places of columns that may be older than the rest: the policies ignore them."""
+
+    def compared(self, rows: list[Row]) -> list[Row]:
+        """The rows without what is hidden."""
+        if not self.hidden:
+            return rows
+        return [
+            tuple(None if place in self.hidden else value for place, value in enumerate(row))
+            for row in rows
+        ]
 
 
 def verify(
@@ -190,6 +202,7 @@ def _row_case(key: str, policy: ResolvedPolicy, alias: str, told: str) -> _Case 
         sql="",
         ordered=True,
         ask=lambda: plan.load([value]),
+        hidden=frozenset(plan.places(policy.ignored)),
     )
 
 
@@ -203,6 +216,20 @@ def _query_case(key: str, policy: ResolvedPolicy, alias: str, question: Asked) -
         ordered=question.ordered,
         ask=lambda: answer(question, policy.model, alias),
         show=lambda rows: comparable(rows, question),
+        hidden=_shown_only(question.sql),
+    )
+
+
+def _shown_only(sql: str) -> frozenset[int]:
+    """The places of ignored columns of which nothing but the value is in the answer."""
+    ignored = frozenset[str]().union(*(policy.ignored for policy in site.policies()))
+    if not ignored:
+        return frozenset()
+    used = used_names(sql)
+    return frozenset(
+        place
+        for place, name in enumerate(shown_columns(sql))
+        if name in ignored and name not in used
     )
 
 
@@ -212,7 +239,7 @@ def _judge(case: _Case, done: Verified) -> None:
         done.moving += 1
         return
     try:
-        cached, found = case.show(before.decode()), case.ask()
+        cached, found = case.compared(case.show(before.decode())), case.compared(case.ask())
     except (CorruptEntry, Error):  # such an entry is never served; such a table is no more
         done.unknown += 1
         return
@@ -223,7 +250,7 @@ def _judge(case: _Case, done: Verified) -> None:
     if how == STALE:
         if not case.policy.is_strict:
             time.sleep(PATIENCE)
-            found = case.ask()
+            found = case.compared(case.ask())
             how = asked.verdict(cached, found, case.sql, ordered=case.ordered)
         if _live(case) != before:
             done.moving += 1

@@ -43,6 +43,7 @@ def check_policies(**kwargs: Any) -> list[CheckMessage]:
             found += _managers(policy)
         has_wildcard |= policy.by_wildcard
         found += _narrowing(policy)
+        found += _ignores(policy)
         found += _sources(policy)
         found += _base_manager(policy)
         found += _sensitive(policy)
@@ -108,6 +109,24 @@ def _can_be_spelled(field: Any, policy: ResolvedPolicy) -> bool:
         and field.model is policy.model
         and kind_of(field) is not None
     )
+
+
+def _ignores(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    meta: Any = policy.model._meta
+    fields = {f.name: f for f in meta.get_fields()}
+    for name in policy.policy.ignores:
+        if name not in fields:
+            reason, hint = f"which is no field of {policy.label}", did_you_mean(name, fields)
+        elif why := policy.why_not_ignored(fields[name]):
+            reason, hint = f"which can not be ignored: {why}", "Leave the field out."
+        else:
+            continue
+        yield Error(
+            f"{policy.origin}: ignores names {name!r}, {reason}. Its writes invalidate.",
+            hint=hint,
+            obj=policy.model,
+            id="cachepatterns.E060",
+        )
 
 
 def _databases(policy: ResolvedPolicy) -> Iterator[CheckMessage]:

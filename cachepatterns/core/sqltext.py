@@ -76,6 +76,8 @@ class ReadText:
     """Words that are neither keywords nor aliases nor known pure functions."""
     called: frozenset[str] = frozenset()
     """Those of them that an opening parenthesis follows."""
+    sql: str = ""
+    """The text itself."""
 
     def times(self, table: str) -> int:
         """How often `table` stands in a relation's place."""
@@ -112,7 +114,9 @@ def _read(sql: str) -> ReadText:
         elif token.kind == "string" and token.text.strip("eE'").lower() in CLOCK_LITERALS:
             foreign[token.text] = None
         previous = token.text.upper()
-    return ReadText(frozenset(names), tuple(relations.items()), tuple(foreign), frozenset(called))
+    return ReadText(
+        frozenset(names), tuple(relations.items()), tuple(foreign), frozenset(called), sql
+    )
 
 
 _read_memo = lru_cache(maxsize=2048)(_read)

@@ -9,6 +9,7 @@ database share their tags)::
 
     shop.product@3f2a             model tag: only coarse writes bump it
     shop.product@3f2a:*           any-row tag: every write bumps it
+    shop.product@3f2a:ignored     bumped by writes of columns alone that the policy ignores
     shop.product@3f2a:pk=7        row tag
     shop.product@3f2a:category=5  field tag
     #                             every named tag: bumped when a writer died before it could tell
@@ -47,6 +48,10 @@ def model_tag(label: str, database: str) -> str:
 
 def any_row_tag(label: str, database: str) -> str:
     return f"{label}@{database}:*"
+
+
+def ignored_tag(label: str, database: str) -> str:
+    return f"{label}@{database}:ignored"
 
 
 def field_tag(label: str, database: str, field: str, value: str) -> str:

@@ -19,6 +19,7 @@ from django.db.models.sql.where import AND, WhereNode
 
 from cachepatterns.conf import config
 from cachepatterns.core import tag
+from cachepatterns.core.sqlcolumns import used_names
 from cachepatterns.core.sqltext import ReadText
 from cachepatterns.core.tier import Tier
 from cachepatterns.declarations import ModelType
@@ -101,6 +102,8 @@ def dependencies(
             if not policy.tier.caches:
                 return Dependencies(reason=never_cached(policy))
             policies.append(policy)
+            if policy.ignored and not policy.ignored.isdisjoint(used_names(text.sql)):
+                tags.append(tag.ignored_tag(policy.label, database))
         label = model._meta.label_lower
         tags.append(tag.model_tag(label, database))
         if name.lower() == base and policy is not None and text.times(name) == 1:
@@ -108,8 +111,7 @@ def dependencies(
         else:
             tags.append(tag.any_row_tag(label, database))
         for source in registry.depends_on(model):
-            label = source._meta.label_lower
-            tags += [tag.model_tag(label, database), tag.any_row_tag(label, database)]
+            tags += _whole(source, registry, database)
     if not tags:
         return Dependencies(reason="no table")
     always = tuple(dict.fromkeys(tags))
@@ -132,9 +134,17 @@ def tables_read(
                 return Dependencies(reason=never_cached(policy))
             policies.append(policy)
         for read in (model, *registry.depends_on(model)):
-            label = read._meta.label_lower
-            tags |= {tag.model_tag(label, database): None, tag.any_row_tag(label, database): None}
+            tags |= dict.fromkeys(_whole(read, registry, database))
     return Dependencies(tuple(tags), tuple(policies))
+
+
+def _whole(model: ModelType, registry: Registry, database: str) -> list[str]:
+    """What rests on any row and any column of the model."""
+    label, policy = model._meta.label_lower, registry.policy_for(model)
+    tags = [tag.model_tag(label, database), tag.any_row_tag(label, database)]
+    if policy is not None and policy.ignored:
+        tags.append(tag.ignored_tag(label, database))
+    return tags
 
 
 def never_cached(policy: ResolvedPolicy) -> str:

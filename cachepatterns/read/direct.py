@@ -93,7 +93,7 @@ def exists(queryset: Any) -> bool | None:
 def aggregate(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`queryset.aggregate(*args, **kwargs)`, of plain aggregates of the model's own columns."""
     asked = _spelled(queryset.model, args, kwargs)
-    if not asked:
+    if not asked or _goes_by_ignored(queryset.model, asked):
         return None
 
     def load(using: str) -> list[Row]:
@@ -181,6 +181,13 @@ def _spelled(
 
 
 _NOTHING: Any = ((), {})
+
+
+def _goes_by_ignored(model: Any, asked: dict[str, tuple[str, str]]) -> bool:
+    """Whether it rests on what the plan of the rows, which only shows them, does not tell."""
+    policy = site.policy_for(model)
+    ignored = policy.policy.ignores if policy is not None else ()
+    return any(name in ignored for _, name in asked.values())
 
 
 # -- from rows to what each kind of queryset holds -------------------------------------------

@@ -6,7 +6,7 @@ they were made under.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -52,6 +52,7 @@ class RowPlan:
         self._instances: dict[type[models.Model], Instances] = {}
         attnames = [column[0].target.attname for column in compiler.select]
         self.index = attnames.index(narrowing.attname)
+        self._columns = [column[0].target.column for column in compiler.select]
         label, database = policy.label, database_id(connection)
         field = tag_field(narrowing, policy)
         part = "" if field == "pk" else f"{field}="
@@ -92,6 +93,10 @@ class RowPlan:
         if self.narrowing.kind == "integer" and set(map(type, values)) == {int}:
             return dict(zip(map(str, values), values, strict=True))
         return {spelled: stored for stored, spelled in map(self.spell, values)}
+
+    def places(self, columns: Container[str]) -> list[int]:
+        """Where in the rows these columns stand."""
+        return [place for place, column in enumerate(self._columns) if column in columns]
 
     def keys(self, spelled: Iterable[str]) -> tuple[list[str], list[str]]:
         """Where rows stand, and the stamps of their own that they rest on."""

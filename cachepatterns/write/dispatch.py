@@ -53,7 +53,11 @@ def mark_written(connection: BaseDatabaseWrapper) -> None:
 
 @contextmanager
 def statement_fence(
-    connection: BaseDatabaseWrapper, model_tags: Iterable[str], *, may_begin: bool = True
+    connection: BaseDatabaseWrapper,
+    model_tags: Iterable[str],
+    *,
+    may_begin: bool = True,
+    are_all: bool = False,
 ) -> Iterator[Fence | None]:
     """Around a statement that may commit by itself: keep readers away while it runs.
 
@@ -61,7 +65,8 @@ def statement_fence(
     it is none that may run in one), and `record` does what it does in any other.
 
     Yields what to give to `record`. `model_tags` are those of the models it may write, and
-    ``#`` if rules may follow. Does nothing inside a transaction. Only the database's own
+    ``#`` if rules may follow; with `are_all` these tags are all that it may touch, and no others
+    are kept from readers. Does nothing inside a transaction. Only the database's own
     refusal proves that nothing was written; after any other exception (a lost connection, an
     interrupt) the registration is left to expire, and its purge bumps the model tags.
     """
@@ -77,7 +82,10 @@ def statement_fence(
         yield None
         return
     fence = Fence()
-    fence.add_everything(strict)
+    if are_all:
+        fence.add(strict)
+    else:
+        fence.add_everything(strict)
     try:
         yield fence
     except REFUSALS:
