@@ -24,10 +24,10 @@ from cachepatterns.core import outcome
 from cachepatterns.core.asked import Asked
 from cachepatterns.core.key import ROW
 from cachepatterns.exceptions import CorruptEntry
+from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.observe import ReadEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.again import alias_of, ask_again, parts, recorded, row_of, why_not_again
-from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.lookup import Question
 from cachepatterns.read.rowplans import why_no_rows
 from cachepatterns.read.rows import get_row

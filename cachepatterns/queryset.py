@@ -13,12 +13,12 @@ from django.db.models.query import ModelIterable
 
 from cachepatterns.core import outcome
 from cachepatterns.core.tag import standing_tags
+from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.noting import NotingMixin, is_django_s
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.query import CachedQuery
 from cachepatterns.read import direct
 from cachepatterns.read.deciding import REASON as DECIDES
-from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.instances import is_stock_fetch_mode
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
 from cachepatterns.read.prefetching import asks_for_all_columns_of_one_table, targets

@@ -35,8 +35,8 @@ class KeyInfo:
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """What one round trip found. ``is_open`` tells of each guard whether entries under it may
-    be served; ``values`` are those under the keys asked for; ``leased`` tells whether all
+    """What one round trip found. ``is_open`` tells of each guard whether what rests on the keys
+    asked for may be served; ``values`` are those under these keys; ``leased`` tells whether all
     leases asked for stand."""
 
     is_open: list[bool]
@@ -104,7 +104,8 @@ class Backend(ABC):
 
         A list that begins with ``"*"`` stands for a writer that can not tell yet: nothing is
         deleted, but the guard is closed; the model tag's key follows, to be bumped should
-        the writer die. Renewing puts back what was lost, and then deletes the stamps too.
+        the writer die. Where the keys of rows' tags follow, it is open to what rests on other
+        rows of the model. Renewing puts back what was lost, and then deletes the stamps too.
         """
 
     @abstractmethod

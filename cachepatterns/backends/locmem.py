@@ -22,7 +22,7 @@ from cachepatterns.backends.base import (
     Reading,
     StreamEntry,
 )
-from cachepatterns.core.guard import EVERYTHING
+from cachepatterns.core.guard import EVERYTHING, keeps_away
 
 
 class LocMemBackend(Backend):
@@ -56,7 +56,7 @@ class LocMemBackend(Backend):
     ) -> Reading:
         with self._lock:
             is_open = [
-                all(named[:1] != [EVERYTHING] for _, named in self._fences_of(guard).values())
+                not any(keeps_away(named, keys) for _, named in self._fences_of(guard).values())
                 for guard in guards
             ]
             leased = all(self._get(lease) is not None for lease in leases)
@@ -72,10 +72,11 @@ class LocMemBackend(Backend):
         life: float,
     ) -> list[bytes] | None:
         with self._lock:
-            wanted = {EVERYTHING, *keys}
             for guard in guards:
-                if any(wanted & set(named) for _, named in self._fences_of(guard).values()):
-                    return None
+                for _, named in self._fences_of(guard).values():
+                    closes = named[:1] == [EVERYTHING]
+                    if keeps_away(named, keys) if closes else not {*keys}.isdisjoint(named):
+                        return None
             deadline, standing = self._clock() + ttl, []
             for key, stamp in zip(keys, stamps, strict=True):
                 known = self._get(key)

@@ -78,7 +78,7 @@ class RedisBackend(RedisRecords):
         values, run = self.lines.call(lambda run: ("MGET", *guards, *leases, *keys))
         guarding, first = len(guards), len(guards) + len(leases)
         # A lease names its server as an open guard does.
-        opened = [is_open(raw, run) for raw in values[:first]]
+        opened = [is_open(raw, run, keys) for raw in values[:first]]
         if not all(opened) and any(is_of_another(raw, run) for raw in values[:first]):
             self.lines.doubt()
         return Reading(opened[:guarding], values[first:], all(opened[guarding:]))

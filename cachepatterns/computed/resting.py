@@ -19,8 +19,9 @@ from cachepatterns.core import tag as tags
 from cachepatterns.core.sqltext import read_text
 from cachepatterns.core.tag import standing_tags
 from cachepatterns.exceptions import ConfigurationError
+from cachepatterns.narrowing import as_stored, tag_field
 from cachepatterns.policy import ResolvedPolicy
-from cachepatterns.read.dependencies import as_stored, dependencies, tables_read, tag_field
+from cachepatterns.read.dependencies import dependencies, tables_read
 from cachepatterns.read.plans import plain
 from cachepatterns.registry import concrete_model, site, table_name
 from cachepatterns.replicas import primary_alias

@@ -10,6 +10,7 @@ the database is read and nothing is stored.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 
 EVERYTHING = "*"
 """Registered by a writer that can not tell its tags before it has written."""
+_ROW = ":pk="
+"""What stands between the key of a model's tag and the value in that of one of its rows."""
 
 
 def guard_of(tag: str) -> str:
@@ -25,8 +28,25 @@ def guard_of(tag: str) -> str:
     return "#" if tag.startswith("#") else tag.partition(":")[0]
 
 
-def is_open(raw: bytes | None, run: str) -> bool:
-    """Whether entries under this guard may be served, on the server with id `run`."""
+def keeps_away(named: Sequence[str], keys: Iterable[str]) -> bool:
+    """Whether a registration keeps readers from what rests on the stamps under `keys`.
+
+    Of a writer that can not tell its tags some know the rows that they will touch at most: the
+    keys of these rows' tags follow that of the model's. What rests on other rows of the model, and
+    on nothing else of it, is not theirs.
+    """
+    if named[0] != EVERYTHING:
+        return False  # it has deleted the stamps that it names
+    if len(named) < 3:
+        return True
+    head = named[1] + ":"
+    theirs = [key for key in keys if key.startswith(head)]
+    row = named[1] + _ROW
+    return not theirs or any(not key.startswith(row) or key in named for key in theirs)
+
+
+def is_open(raw: bytes | None, run: str, keys: Iterable[str] = ()) -> bool:
+    """Whether what rests on the stamps under `keys` may be served, on the server with id `run`."""
     if raw is None:
         return False
     if raw[:1] == b"o":
@@ -38,7 +58,7 @@ def is_open(raw: bytes | None, run: str) -> bool:
         fences = guard["f"]
         # An empty table of Lua is encoded as {}; a list can only be that, too.
         found = fences.values() if isinstance(fences, dict) else ()
-        return all(fence[1] != EVERYTHING for fence in found)
+        return not any(keeps_away(fence[1:], keys) for fence in found)
     except (msgspec.MsgspecError, KeyError, TypeError, IndexError):
         return False
 

@@ -17,10 +17,10 @@ from cachepatterns.core.asked import Asked
 from cachepatterns.core.codec import Row
 from cachepatterns.core.key import GUARD
 from cachepatterns.exceptions import CorruptEntry
+from cachepatterns.narrowing import tag_field
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.answering import answer
 from cachepatterns.read.asking import verified
-from cachepatterns.read.dependencies import tag_field
 from cachepatterns.read.eligibility import why_not_here
 from cachepatterns.read.lease import lease_keys
 from cachepatterns.read.lookup import Question, read

@@ -24,9 +24,9 @@ from django.db.models.sql.constants import MULTI
 from cachepatterns.conf import config
 from cachepatterns.core import asked as forms
 from cachepatterns.core.codec import Row
+from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.read.asking import Noted
 from cachepatterns.read.deciding import decides_a_write
-from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.instances import is_stock_fetch_mode, link_known
 from cachepatterns.read.lookup import read

@@ -25,16 +25,9 @@ from cachepatterns.conf import Config, config
 from cachepatterns.core import tag
 from cachepatterns.core.key import query_digest, query_key, tag_key
 from cachepatterns.core.sqltext import read_text
+from cachepatterns.narrowing import NO_VALUE, narrowing_lookups, spellings, tag_field, values_of
 from cachepatterns.policy import Narrowing, ResolvedPolicy
-from cachepatterns.read.dependencies import (
-    NO_VALUE,
-    dependencies,
-    narrowing_lookups,
-    spellings,
-    tag_field,
-    tier_for,
-    values_of,
-)
+from cachepatterns.read.dependencies import dependencies, tier_for
 from cachepatterns.read.instances import Instances
 from cachepatterns.read.lookup import Question, question_on
 from cachepatterns.read.options import ReadOptions

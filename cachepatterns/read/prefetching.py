@@ -13,7 +13,7 @@ from django.db import connections
 from django.db.models.expressions import Col, ColPairs
 from django.db.models.lookups import In
 
-from cachepatterns.read.dependencies import NO_VALUE
+from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.read.options import DEFAULT
 from cachepatterns.read.rowplans import why_no_rows
 from cachepatterns.read.rows import get_rows

@@ -20,8 +20,8 @@ from cachepatterns.backends.store import current_store
 from cachepatterns.core import tag
 from cachepatterns.core.codec import Row
 from cachepatterns.exceptions import UnstorableValue
+from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.policy import ResolvedPolicy
-from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.eligibility import why_not_kept_here
 from cachepatterns.read.lookup import make_entry, unstored_reason
 from cachepatterns.read.origin import why_not_keep

@@ -21,8 +21,8 @@ from cachepatterns.conf import config
 from cachepatterns.core import tag
 from cachepatterns.core.codec import Row
 from cachepatterns.core.key import row_key
+from cachepatterns.narrowing import as_stored, finds_equals_only, tag_field
 from cachepatterns.policy import Narrowing, ResolvedPolicy
-from cachepatterns.read.dependencies import as_stored, finds_equals_only, tag_field
 from cachepatterns.read.eligibility import why_not_here
 from cachepatterns.read.instances import Instances, has_outdated_from_db
 from cachepatterns.read.lookup import Question, question_on

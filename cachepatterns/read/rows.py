@@ -20,9 +20,9 @@ from cachepatterns.core import outcome, tag
 from cachepatterns.core.codec import Row
 from cachepatterns.core.entry import plain_rows
 from cachepatterns.exceptions import BackendError, ConfigurationError, UnstorableValue
+from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.read.deciding import decides_a_write
-from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.lookup import (
     make_entry,

@@ -142,6 +142,8 @@ def appended(
     telling = Telling(connection, policy, origin()[0], beyond)
     if found.verb == "INSERT":
         return _insert(telling, own, text, sql)
+    if beyond is None:
+        telling.query = own.compiler.query
     if not text.has_where:
         return None if own.returned else WholeTable(telling, own, sql, ())
     if found.verb == "DELETE":

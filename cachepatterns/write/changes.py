@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.core import tag
 from cachepatterns.core.change import UNKNOWN, Change
+from cachepatterns.narrowing import NO_VALUE, narrowing_lookups, spellings, values_of
 from cachepatterns.observe import BurstLog
 from cachepatterns.policy import Narrowing, ResolvedPolicy
 from cachepatterns.registry import site, table_name
@@ -73,6 +76,21 @@ def closing_tags(policy: ResolvedPolicy, database: str) -> set[str]:
 def closing(tags: Iterable[str]) -> set[str]:
     """The same for what is told as `tags`: model tags, and ``#`` for all named ones."""
     return {tag.ALL_NAMED if name.startswith("#") else name for name in tags}
+
+
+def only_rows(
+    query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper, database: str
+) -> tuple[str, ...]:
+    """The tags of the rows that `query`, an UPDATE or DELETE of the policy's model, touches at
+    most; empty where its conditions do not say so, or rows get another primary key."""
+    if any(field.primary_key for field, *_ in getattr(query, "values", ())):
+        return ()
+    for narrowing, lookup in narrowing_lookups(query, policy, connection):
+        if narrowing is policy.pk:
+            with contextlib.suppress(*NO_VALUE):
+                spelled = spellings(narrowing, values_of(lookup), connection)
+                return tuple(tag.row_tag(policy.label, database, value) for value in spelled)
+    return ()
 
 
 def _heads(policy: ResolvedPolicy, database: str) -> tuple[tuple[str, str, str], ...]:

@@ -58,6 +58,7 @@ def statement_fence(
     *,
     may_begin: bool = True,
     are_all: bool = False,
+    only: Callable[[], Iterable[str]] = tuple,
 ) -> Iterator[Fence | None]:
     """Around a statement that may commit by itself: keep readers away while it runs.
 
@@ -66,7 +67,8 @@ def statement_fence(
 
     Yields what to give to `record`. `model_tags` are those of the models it may write, and
     ``#`` if rules may follow; with `are_all` these tags are all that it may touch, and no others
-    are kept from readers. Does nothing inside a transaction. Only the database's own
+    are kept from readers. `only` tells the tags of the rows that it may write at most, if that is
+    known of one of the models. Does nothing inside a transaction. Only the database's own
     refusal proves that nothing was written; after any other exception (a lost connection, an
     interrupt) the registration is left to expire, and its purge bumps the model tags.
     """
@@ -85,7 +87,7 @@ def statement_fence(
     if are_all:
         fence.add(strict)
     else:
-        fence.add_everything(strict)
+        fence.add_everything(strict, only())
     try:
         yield fence
     except REFUSALS:

@@ -73,16 +73,22 @@ class Fence:
             if new:
                 self._register(new)
 
-    def add_everything(self, names: Iterable[str]) -> None:
-        """Close the guards of these model tags until the writer can tell what it touched."""
+    def add_everything(self, names: Iterable[str], only: Iterable[str] = ()) -> None:
+        """Close the guards of these model tags until the writer can tell what it touched.
+
+        `only` are the tags of the rows that it will touch at most, where that is known of a
+        model: other rows of it are not closed.
+        """
         prefix = config().PREFIX
+        closed = {
+            guard_key(prefix, guard_of(name)): [EVERYTHING, tag_key(prefix, name)]
+            for name in names
+        }
+        for name in only:
+            if (guard := guard_key(prefix, guard_of(name))) in closed:
+                closed[guard].append(tag_key(prefix, name))
         with self._lock:
-            self._register(
-                {
-                    guard_key(prefix, guard_of(name)): [EVERYTHING, tag_key(prefix, name)]
-                    for name in names
-                }
-            )
+            self._register(closed)
 
     def assure(self) -> None:
         """Register again at once if that is overdue: the process may have stood still for

@@ -15,19 +15,22 @@ from msgspec import structs
 from cachepatterns.conf import config
 from cachepatterns.core.change import Change, RowValues
 from cachepatterns.exceptions import WriteRefused
-from cachepatterns.observe import InvalidationEvent, PatternEvent, emit
+from cachepatterns.observe import BurstLog, InvalidationEvent, PatternEvent, emit
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.transactions import database_id, in_transaction, is_undone
 from cachepatterns.write.changes import (
     closing,
     closing_tags,
     model_tags,
+    only_rows,
     row_tags,
     rule_tags,
     unknown_change,
 )
 from cachepatterns.write.dispatch import REFUSALS, record, statement_fence
 from cachepatterns.write.fence import Fence
+
+log = BurstLog()
 
 Row = Sequence[Any]
 Rows = tuple[tuple[str, Mapping[str, Any]], ...]
@@ -56,6 +59,8 @@ class Telling:
         self.database = database_id(connection)
         self.fields = policy.told
         self.fence: Fence | None = None
+        self.query: Any = None
+        """Django's query that the statement was made of, where it says which rows it concerns."""
 
     @contextmanager
     def around(self) -> Iterator[None]:
@@ -63,7 +68,7 @@ class Telling:
         guarded = closing_tags(self.policy, self.database)
         if self.beyond is not None:
             guarded |= closing(self.beyond.tags)
-        with statement_fence(self.connection, guarded) as self.fence:
+        with statement_fence(self.connection, guarded, only=self._only) as self.fence:
             try:
                 yield
             except (*REFUSALS, WriteRefused):
@@ -72,6 +77,15 @@ class Telling:
                 if in_transaction(self.connection) and not is_undone(self.connection):
                     self.everything()  # it may have been, and may yet be committed
                 raise
+
+    def _only(self) -> tuple[str, ...]:
+        if self.query is None:
+            return ()
+        try:
+            return only_rows(self.query, self.policy, self.connection, self.database)
+        except Exception:
+            log.log("cachepatterns could not tell which rows a write concerns", exc_info=True)
+            return ()
 
     def everything(self) -> None:
         """Any row may have been written, or all of them."""

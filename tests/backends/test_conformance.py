@@ -195,6 +195,38 @@ def test_a_writer_that_can_not_tell_closes_the_guard_and_deletes_nothing(backend
     assert backend.get_many(["t"]) == [None]
 
 
+def test_a_writer_that_names_its_rows_closes_the_guard_to_all_but_other_rows(backend):
+    """Lists may hold one of its rows before or after; of other rows nothing changes."""
+    model, row, other, listed = "p:tag:m", "p:tag:m:pk=1", "p:tag:m:pk=12", "p:tag:m:kind=1"
+    alike = "p:tag:m2:pk=7"  # a model whose name begins like the other's
+    mint(backend, {model: b"m", row: b"1", other: b"12"})
+    backend.fence("w", {"g": ["*", model, row]}, life=MINUTE)
+
+    def may_serve(*keys):
+        return backend.read(["g"], ["p:row:m:12", *keys]).is_open == [True]
+
+    assert may_serve(model, other)
+    assert backend.get_many([model, row]) == [b"m", b"1"]  # nothing is deleted
+    assert mint(backend, {model: b"x", other: b"x", alike: b"7"}) == [b"m", b"12", b"7"]
+    closed = [(), (model,), (model, row), (model, listed), (model, "p:tag:m:*"), (alike,)]
+    for keys in [*closed, (model, other, row), (model, other, listed)]:
+        assert not may_serve(*keys), keys
+        assert mint(backend, dict.fromkeys(keys, b"x")) is None or keys == (), keys
+    backend.fence("v", {"g": ["*", model]}, life=MINUTE)
+    assert not may_serve(model, other)
+    backend.release("v", ["g"], [], life=MINUTE)
+    assert may_serve(model, other)
+    backend.fence("v", {"g": [other]}, life=MINUTE)
+    assert mint(backend, {model: b"x", other: b"x"}) is None
+
+
+def test_a_writer_that_names_its_rows_and_dies_has_the_whole_model_bumped(backend):
+    """Where its rows were before, in which lists, nobody knows."""
+    mint(backend, {"m": b"one", "m:pk=1": b"one"})
+    backend.fence("w", {"g": ["*", "m", "m:pk=1"]}, life=0.05)
+    assert eventually(lambda: mint(backend, {"m": b"2", "m:pk=1": b"2"}) == [b"2", b"2"])
+
+
 def test_a_release_leaves_other_writers_where_they_are(backend):
     mint(backend, {"t": b"one"})
     backend.fence("w1", {"g": ["t"]}, life=MINUTE)

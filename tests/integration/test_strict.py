@@ -159,6 +159,59 @@ def test_other_rows_stay_hits_while_a_transaction_is_open(goods):
         assert in_thread(lambda: outcome_of(lambda: price(items[0].pk))) == "miss"
 
 
+ONE_BY_KEY = {
+    "save": save,
+    "update": WRITES["update"],
+    "update by a list": lambda item: Item.objects.filter(pk__in=[item.pk]).update(price=9),
+}
+
+
+@pytest.mark.without_outbox
+@pytest.mark.parametrize("how", ONE_BY_KEY)
+def test_other_rows_stay_hits_while_a_statement_in_autocommit_runs(goods, monkeypatch, how):
+    _, b, items = goods
+    mine, other, new = items[0].pk, items[1].pk, items[2].pk
+    price(mine), price(other), listed(b), Item.objects.in_bulk([mine, other])
+    held = Held(monkeypatch, lambda: ONE_BY_KEY[how](items[0]))
+    try:
+        with seen() as found:
+            price(other), Item.objects.filter(pk=new).count(), Item.objects.in_bulk([other])
+            Item.objects.filter(pk=mine).first(), listed(b), Item.objects.in_bulk([mine, other])
+        assert outcome_of(lambda: Item.objects.filter(pk=new).count()) == "hit"
+        assert found.outcomes == ["hit", "miss", "hit", "miss", "miss", "miss"]
+        assert found.reasons == ["", "", "", *["writer registered"] * 3]
+    finally:
+        held.finish()
+    assert outcome_of(lambda: price(other)) == "hit"
+    assert outcome_of(lambda: listed(b)) == "hit"
+
+
+@pytest.mark.without_outbox
+def test_other_rows_stay_hits_while_one_is_deleted_in_autocommit(goods, monkeypatch):
+    one, other = (Note.objects.create(item=goods[2][0], text=text) for text in "ab")
+    read = [lambda: Note.objects.get(pk=other.pk), lambda: Note.objects.filter(pk=one.pk).first()]
+    for ask in read * 2:
+        ask()
+    held = Held(monkeypatch, lambda: Note.objects.get(pk=one.pk).delete())
+    try:
+        assert [outcome_of(ask) for ask in read] == ["hit", "miss"]
+        assert read[1]() is None
+    finally:
+        held.finish()
+
+
+@pytest.mark.without_outbox
+def test_a_statement_that_changes_a_primary_key_closes_the_whole_model(goods, monkeypatch):
+    _, _, items = goods
+    new = items[1].pk + 10_000_000
+    assert Item.objects.filter(pk=new).first() is None
+    held = Held(monkeypatch, lambda: Item.objects.filter(pk=items[1].pk).update(id=new))
+    try:
+        assert Item.objects.filter(pk=new).first() is not None
+    finally:
+        held.finish()
+
+
 DIES = """
 import os, signal, sys
 import django

@@ -1,5 +1,6 @@
 -- Register a writer before its COMMIT. KEYS: guards.
--- ARGV: run, life, token, then per guard a JSON list of tag keys, or ['*', model tag's key].
+-- ARGV: run, life, token, then per guard a JSON list of tag keys, or ['*', model tag's key]
+-- with the keys of the only rows' tags that it will touch, where these are known.
 -- The stamps of the named tags are deleted at once; '*' deletes none, it only keeps readers
 -- away until the writer knows its tags. Renewing is registering again: what was lost is put
 -- back, and the stamps minted meanwhile die.

@@ -6,7 +6,8 @@
 --      failover, which may have lost registrations
 --   q  milliseconds until which the model is in quarantine, 0 for none
 --   f  token -> {deadline, tag key, tag key, ...}, or {deadline, '*', model tag's key} for
---      a writer that can not tell its tags before it has written
+--      a writer that can not tell its tags before it has written; the keys of rows' tags
+--      follow if it will touch no other rows
 -- A missing guard (first start, eviction, FLUSHALL) is made in quarantine: until every
 -- transaction that was open at that moment has ended, nothing may be stored. It took
 -- registrations along that nobody will purge any more, so what they would have bumped is

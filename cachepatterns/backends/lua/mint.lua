@@ -5,15 +5,33 @@ local guards, ttl = tonumber(ARGV[3]), ARGV[4]
 local wanted = {}
 for i = guards + 1, #KEYS do wanted[KEYS[i]] = true end
 
+-- Whether a writer that can not tell its tags keeps away from all that is wanted: see
+-- `keeps_away` in core/guard.py.
+local function spares(fence)
+  if #fence < 4 then return false end
+  local head, rows, found = fence[3] .. ':', {}, false
+  for i = 4, #fence do rows[fence[i]] = true end
+  for key in pairs(wanted) do
+    if string.sub(key, 1, #head) == head then
+      if rows[key] or string.sub(key, #head + 1, #head + 3) ~= 'pk=' then return false end
+      found = true
+    end
+  end
+  return found
+end
+
 local refused = false
 for i = 1, guards do
   local guard, changed = read_guard(KEYS[i])
   if changed then write_guard(KEYS[i], guard) end
   if guard.q > 0 then refused = true end
   for _, fence in pairs(guard.f) do
-    if fence[2] == '*' then refused = true end
-    for j = 2, #fence do
-      if wanted[fence[j]] then refused = true end
+    if fence[2] == '*' then
+      if not spares(fence) then refused = true end
+    else
+      for j = 2, #fence do
+        if wanted[fence[j]] then refused = true end
+      end
     end
   end
 end

@@ -152,7 +152,9 @@ def release_before_commit(attribute: str) -> Iterator[None]:
 @contextmanager
 def bump_before_statement() -> Iterator[None]:
     @contextmanager
-    def early(connection: BaseDatabaseWrapper, model_tags: Iterable[str]) -> Iterator[None]:
+    def early(
+        connection: BaseDatabaseWrapper, model_tags: Iterable[str], **kwargs: object
+    ) -> Iterator[None]:
         fence, names = Fence(), list(model_tags)
         fence.add_everything(names)
         fence.release(names)
