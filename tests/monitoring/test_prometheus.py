@@ -20,6 +20,7 @@ from cachepatterns.contrib.prometheus.listener import Listener
 from cachepatterns.observe import (
     ErrorEvent,
     InvalidationEvent,
+    PatternEvent,
     ReadEvent,
     ShadowEvent,
     StateEvent,
@@ -106,6 +107,9 @@ def test_all_else_that_happens_is_told():
     assert (value("outbox_pending"), value("outbox_oldest_seconds")) == (7, 3.5)
     observe.emit(ReadEvent("app.item", "list", "shared", 0.01))
     observe.emit(ReadEvent("app.item", "list", "miss", 0.01, 0.005, reason="flight failed"))
+    through = Change("pattern_events_total", model="app.item", what="written through")
+    observe.emit(PatternEvent("app.item", "written through", 4))
+    assert through() == 4
     observe.emit(WarmEvent("app.item", 12, 3))
     observe.emit(ShadowEvent("app.item", "list", "stale"))
     assert [failures(), errors(), shared(), failed(), warmed(), stale()] == [1, 1, 1, 1, 12, 1]
@@ -138,7 +142,7 @@ def test_patterns_and_reasons_are_bounded_and_no_label_holds_a_key(monkeypatch, 
     labels = {name for metric in metrics.ALL for name in metric._labelnames}
     assert labels == {
         "model", "pattern", "result", "reason", "operation", "source", "kind", "outcome",
-        "verdict",
+        "verdict", "what",
     }  # fmt: skip
 
 

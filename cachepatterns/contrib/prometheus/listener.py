@@ -16,6 +16,7 @@ from cachepatterns.observe import (
     ErrorEvent,
     Event,
     InvalidationEvent,
+    PatternEvent,
     ReadEvent,
     ShadowEvent,
     StateEvent,
@@ -83,6 +84,8 @@ class Listener:
             self._error(event)
         elif isinstance(event, StateEvent):
             self._state(event)
+        elif isinstance(event, PatternEvent):
+            self._count(metrics.patterns, event.label, self._word(event.what, "what"))(event.count)
         elif isinstance(event, WarmEvent):
             self._count(metrics.warmed, event.label)(event.stored)
         elif isinstance(event, ShadowEvent):

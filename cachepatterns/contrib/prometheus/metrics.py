@@ -90,6 +90,12 @@ warmed = Counter(
     ["model"],
     **_names,
 )
+patterns = Counter(
+    "cachepatterns_pattern_events_total",
+    "What patterns beside plain reads and writes did: rows written through, increments, ….",
+    ["model", "what"],
+    **_names,
+)
 shadowed = Counter(
     "cachepatterns_shadow_total",
     "Hits that were compared with the database (SHADOW), by what came of it.",
@@ -117,5 +123,5 @@ oldest = Gauge(
 
 ALL = (
     requests, bypasses, operations, loads, sizes, invalidations, tags, failures, errors, waits,
-    warmed, shadowed, breaker, pending, oldest,
+    warmed, patterns, shadowed, breaker, pending, oldest,
 )  # fmt: skip
