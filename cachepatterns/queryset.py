@@ -19,6 +19,8 @@ from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.query import CachedQuery
 from cachepatterns.read import direct
 from cachepatterns.read.deciding import REASON as DECIDES
+from cachepatterns.read.dependencies import NO_VALUE
+from cachepatterns.read.explaining import Explanation, explain
 from cachepatterns.read.instances import is_stock_fetch_mode
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
 from cachepatterns.read.prefetching import asks_for_all_columns_of_one_table, targets
@@ -74,6 +76,22 @@ class CachedQuerySetMixin(NotingMixin):
         options: ReadOptions = getattr(clone.query, "cache_options", DEFAULT)
         clone.query.cache_options = replace(options, **changes)
         return clone
+
+    def explain_cache(self, method: str = "", /, *args: Any, **kwargs: Any) -> Explanation:
+        """What the cache would do with this read now, and why: key, tags, policy, hit or miss.
+
+        Of iterating the queryset; with a method's name, of calling that:
+        ``explain_cache("count")``, ``explain_cache("in_bulk", [1, 2])``; with conditions alone, of
+        ``get()``: ``explain_cache(pk=7)``. Writes nothing, and does not ask the database.
+        """
+        queryset = self._chain()  # type: ignore[attr-defined]
+        method = method or ("get" if kwargs else "")
+
+        def ask() -> Any:
+            return getattr(queryset, method)(*args, **kwargs) if method else list(queryset)
+
+        model = self.model._meta.concrete_model or self.model
+        return explain(ask, using=queryset.db, label=model._meta.label_lower)
 
     # -- the row cache --------------------------------------------------------------------
 

@@ -56,6 +56,10 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
             raise CorruptEntry(f"{len(rows)} rows where {self.rows} were stored")
         return rows
 
+    def raw_size(self) -> int:
+        """The bytes of the rows before they were compressed. Raises `CorruptEntry`."""
+        return len(self.body) if self.encoding == _RAW else len(self._inflated())
+
     def _inflated(self) -> bytes:
         if self.encoding != _ZLIB:
             raise CorruptEntry(f"unknown encoding {self.encoding}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.constants import SINGLE
@@ -27,7 +28,7 @@ log = BurstLog()
 _SIGNATURE_BYTES = 32
 
 
-class _Compiled(Exception):
+class Compiled(Exception):
     """A statement, instead of its answer."""
 
     def __init__(self, sql: str, params: Any) -> None:
@@ -39,7 +40,10 @@ class _Telling:
     """A compiler's `execute_sql` that gets no further than the statement."""
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
-        raise _Compiled(*self.as_sql())  # type: ignore[attr-defined]
+        with contextlib.suppress(EmptyResultSet):
+            raise Compiled(*self.as_sql())  # type: ignore[attr-defined]
+        # Django finds out too, and asks nobody.
+        return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
 
 
 @cache
@@ -48,8 +52,8 @@ def _telling(base: type[Any]) -> type[Any]:
 
 
 @contextlib.contextmanager
-def _compiling_only(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Whatever is asked of `connection` within the block, by this thread, raises `_Compiled`."""
+def compiling_only(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Whatever is asked of `connection` within the block, by this thread, raises `Compiled`."""
     ops: Any = connection.ops
     before, base = vars(ops).get("compiler"), ops.compiler
     ops.compiler = lambda name: _telling(base(name))
@@ -119,9 +123,9 @@ class Noted:
             return None
         noted, self._sent = self._sent, []
         try:
-            with _compiling_only(connections[self._using]):
+            with compiling_only(connections[self._using]):
                 self._load()
-        except _Compiled as compiled:
+        except Compiled as compiled:
             self._sent.append((compiled.sql, compiled.params))
             return self.packed(question)
         finally:

@@ -103,6 +103,7 @@ def get_rows(plan: RowPlan, model: type[models.Model], values: Iterable[Any]) ->
             pattern=plan.asked.pattern,
             keys=len(wanted),
             ttl=plan.asked.ttl,
+            question=plan.question(next(iter(wanted), "")),
         )
         return around.run(operation, lambda: _get_rows(plan, model, wanted))
     return _get_rows(plan, model, wanted)
