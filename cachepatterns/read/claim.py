@@ -53,8 +53,8 @@ _times: dict[tuple[str, str], float] = {}
 """What loads take, by label and pattern: the longest, fading with every shorter one."""
 
 
-class _Loading(threading.local):
-    """Within it, this thread is loading."""
+class _Within(threading.local):
+    """A block of this thread's."""
 
     depth = 0
 
@@ -65,7 +65,10 @@ class _Loading(threading.local):
         self.depth -= 1
 
 
-loading = _Loading()
+loading = _Within()
+"""Within it, this thread is loading."""
+eagerly = _Within()
+"""Within it, this thread claims quick loads too: several warm-ups may run at once."""
 
 
 def note(question: Question, seconds: float) -> None:
@@ -87,7 +90,8 @@ def is_worth_it(question: Question, outdated: bytes | None) -> bool:
 
     `outdated` is the entry that stood there, which tells what it took to load.
     """
-    if _times.get((question.label, question.pattern), SLOW_SECONDS) < SLOW_SECONDS:
+    known = _times.get((question.label, question.pattern), SLOW_SECONDS)
+    if known < SLOW_SECONDS and not eagerly.depth:
         try:
             if outdated is None or unpack(outdated).load_seconds < SLOW_SECONDS:
                 return False

@@ -3,10 +3,14 @@
 import json
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from cachepatterns.backends.store import Store
+from cachepatterns.warming import jobs
 from tests.app.caching import ItemPolicy
-from tests.app.models import Item
-from tests.events import outcome_of
+from tests.app.models import Category, Item
+from tests.events import eventually, outcome_of
 
 
 def warmed(answer, label="app.item"):
@@ -88,6 +92,8 @@ def test_what_can_not_be_cached_is_told_with_the_reason(run, items, monkeypatch)
         (["app.Itme"], "Did you mean 'app.item'?"),
         (["--all", "--tier", "statik"], "Did you mean 'static'?"),
         (["--all", "--limit", "0"], "1 or more"),
+        (["--all", "--rate", "0"], "more than 0"),
+        (["--hot", "0"], "1 or more"),
     ],
 )
 def test_usage_errors_say_what_is_meant(run, items, words, hint):
@@ -100,16 +106,107 @@ def test_without_redis_it_says_so(run, warmable, redis_down):
     assert run("cache_warm", "--all").code == 4
 
 
-def test_interrupted_it_tells_what_was_done(run, items, monkeypatch):
+@pytest.fixture
+def interrupted_at_second(monkeypatch):
+    """Ctrl-C while the second queryset is evaluated, once."""
+    original, calls = jobs.cached, []
+
+    def cached(queryset):
+        calls.append(queryset)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(queryset)
+
+    monkeypatch.setattr(jobs, "cached", cached)
+
+
+def test_interrupted_it_tells_what_was_done(run, warmable, interrupted_at_second):
+    answer = run("cache_warm", "app.Item", "--json")
+    assert answer.code == 3
+    assert (warmed(answer)["stored"], warmed(answer)["finished"]) == (1, False)
+    assert "Interrupted" in answer.err
+    assert "--resume" in answer.err
+
+
+def test_resumed_it_asks_only_for_the_rest(run, warmable, interrupted_at_second):
+    run("cache_warm", "app.Item")
+    answer = run("cache_warm", "app.Item", "--resume", "--json")
+    assert answer.code == 0
+    found = warmed(answer)
+    assert (found["skipped"], found["asked"], found["stored"]) == (1, 2, 2)
+
+
+def test_what_is_done_is_not_resumed_but_begun_anew(run, warmable):
+    run("cache_warm", "app.Item")
+    answer = run("cache_warm", "app.Item", "--resume", "--json")
+    assert "nothing to resume" in answer.err
+    assert warmed(answer)["already_warm"] == 3
+
+
+def test_another_command_resumes_nothing_of_this_one(run, warmable, interrupted_at_second):
+    run("cache_warm", "app.Item")
+    assert "nothing to resume" in run("cache_warm", "app.Item", "--limit=3", "--resume").err
+
+
+def test_interrupted_while_it_makes_its_list_it_ends_as_well(run, items, monkeypatch):
     def warm(self):
         yield Item.objects.all()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ItemPolicy, "warm", warm)
-    answer = run("cache_warm", "app.Item", "--json")
+    answer = run("cache_warm", "app.Item")
     assert answer.code == 3
-    assert warmed(answer)["stored"] == 1
     assert "Interrupted" in answer.err
+
+
+def test_what_is_there_costs_no_statement_nor_does_the_list_of_it(run, items, monkeypatch):
+    """The declaration asks for the categories to know what to warm; they are cached too."""
+
+    def warm(self):
+        for category in Category.objects.all():
+            yield Item.objects.filter(category=category)
+
+    monkeypatch.setattr(ItemPolicy, "warm", warm)
+    words = ("cache_warm", "app.Item", "--batch-size=2", "--only-missing", "--json")
+    run(*words)
+    with CaptureQueriesContext(connection) as queries:
+        answer = run(*words)
+    assert len(queries) == 0
+    assert warmed(answer)["already_warm"] >= 1 + len(items)
+    items[0].save()
+    with CaptureQueriesContext(connection) as queries:
+        run(*words)
+    # The list with its three rows, and the one row that was written.
+    assert len(queries) == 2
+
+
+def backends() -> int:
+    """The other sessions of our database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        return cursor.fetchone()[0]
+
+
+def test_workers_share_the_work_and_leave_no_connection_behind(run, warmable):
+    answer = run("cache_warm", "app.Item", "--workers", "3", "--json")
+    assert answer.code == 0
+    assert warmed(answer)["stored"] == 3
+    eventually(lambda: backends() == 0)  # the server hears of their end a moment later
+
+
+def test_when_redis_goes_away_the_database_is_left_alone(run, warmable, monkeypatch):
+    """Each further question would be one for the database, and none would be stored."""
+    monkeypatch.setattr(Store, "is_open", True)
+    monkeypatch.setattr(
+        "cachepatterns.management.commands.cache_warm.Command._open_guards", lambda *args: None
+    )
+    answer = run("cache_warm", "app.Item", "--json")
+    assert answer.code == 4
+    assert warmed(answer)["asked"] == 1
+    assert "stopped answering" in run("cache_warm", "app.Item").err
 
 
 def test_progress_goes_to_stderr_by_tenths(run, warmable):
