@@ -19,7 +19,6 @@ from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.query import CachedQuery
 from cachepatterns.read import direct
 from cachepatterns.read.deciding import REASON as DECIDES
-from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.explaining import Explanation, explain
 from cachepatterns.read.instances import is_stock_fetch_mode
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
