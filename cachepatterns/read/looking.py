@@ -158,16 +158,20 @@ def look(
     found = backend.read(names, [key, *(stamps or ())], leases)
     payload, *standing = found.values
     info = next(iter(backend.inspect([key])), None)
-    entry, trouble = None, ""
+    entry: Entry | None = None
+    trouble = ""
     if payload is not None:
         try:
-            entry = unpack(payload)
-            entry.decode()
+            known = unpack(payload)
+            known.decode()
+            entry = known
         except CorruptEntry as error:
             trouble = f"{CORRUPT}: {error}"
     held: Sequence[bytes | None] = entry.stamps if entry is not None else []
     told = stamps or ()
-    if entry is not None and stamps is not None and len(held) != len(told):
+    if stamps is None:
+        held = ()
+    elif entry is not None and len(held) != len(told):
         trouble, held = "it rests on other tags: another release has stored it", ()
     padded = [*held, *[None] * (len(told) - len(held))]
     return Seen(
