@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cachepatterns.queryset import CachedQuerySet
     from cachepatterns.read.options import uncached
     from cachepatterns.registry import register
-    from cachepatterns.signals import invalidated
+    from cachepatterns.signals import invalidated, stale_hit
 
 __version__ = "0.1.0"
 
@@ -41,6 +41,7 @@ _HOMES = {
     "invalidated": "signals",
     "no_invalidation": "importing",
     "register": "registry",
+    "stale_hit": "signals",
     "tag": "core.tag",
     "uncached": "read.options",
 }
@@ -61,6 +62,7 @@ __all__ = [
     "invalidated",
     "no_invalidation",
     "register",
+    "stale_hit",
     "tag",
     "uncached",
 ]

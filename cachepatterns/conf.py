@@ -87,6 +87,10 @@ class Config:
     ``cache_verify`` can ask the database again. Rows need nothing kept. 0 keeps nothing."""
     STATS: bool = True
     """Whether this process counts and reports its reads."""
+    SHADOW: float = 0.0
+    """The share of the hits that is compared with the database, ten a second and process at most:
+    to be sure of a new policy, or of writers that nobody knows of. Each costs its read a query;
+    mismatches are logged, counted and sent as the signal ``stale_hit``."""
     HOT_SHARE: float = 0.02
     """Of a process's reads, beyond the first of every minute, the share of which the keys are
     noted, so that ``cache_stats --hot`` can tell what is read most, and ``cache_warm --hot`` asks

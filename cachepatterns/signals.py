@@ -11,8 +11,12 @@ for what nobody else could), with
 
 Never before the commit. Receivers that raise are logged; they can not undo a write that has been
 committed.
+
+``stale_hit`` is sent by ``SHADOW`` mode for a hit that differed from the database and was not
+outdated meanwhile, with ``label`` (``"shop.product"``), ``pattern``, ``key`` and ``difference``.
 """
 
 from django.dispatch import Signal
 
 invalidated = Signal()
+stale_hit = Signal()

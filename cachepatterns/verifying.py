@@ -276,8 +276,6 @@ def _live(case: _Case) -> Entry | None:
 
 
 def _finding(case: _Case, entry: Entry, cached: list[Row], found: list[Row]) -> Finding:
-    pairs = zip([*cached, None], [*found, None], strict=False)
-    ours, theirs = next((pair for pair in pairs if pair[0] != pair[1]), (None, None))
     return Finding(
         key=case.key,
         label=case.policy.label,
@@ -285,5 +283,5 @@ def _finding(case: _Case, entry: Entry, cached: list[Row], found: list[Row]) -> 
         age=time.time() - entry.stored_at,
         cached_rows=len(cached),
         database_rows=len(found),
-        difference=f"cached {ours!r:.300}, database {theirs!r:.300}",
+        difference=asked.difference(cached, found),
     )

@@ -27,6 +27,7 @@ POSITIVE = (
     "LEASE_SECONDS",
 )
 SHARES = {
+    "SHADOW": "0.01 compares every hundredth hit with the database.",
     "VERIFY_SHARE": "0.05 lets cache_verify ask every twentieth query again.",
     "HOT_SHARE": "0.02 notes the keys of every fiftieth read, beyond the first of each minute.",
 }

@@ -146,6 +146,13 @@ def verdict(cached: Sequence[Row], found: Sequence[Row], sql: str, *, ordered: b
     return STALE
 
 
+def difference(cached: Sequence[Row], found: Sequence[Row]) -> str:
+    """The first row in which they differ, as each has it; for people."""
+    pairs = zip([*cached, None], [*found, None], strict=False)
+    ours, theirs = next((pair for pair in pairs if pair[0] != pair[1]), (None, None))
+    return f"cached {ours!r:.300}, database {theirs!r:.300}"
+
+
 def _shows_all(count: int, sql: str) -> bool:
     """Whether a statement that returns `count` rows leaves none out by choice."""
     limit = _LIMIT.search(sql)

@@ -92,6 +92,10 @@ class Noted:
             return self._load()
 
     @property
+    def form(self) -> str:
+        return self._form
+
+    @property
     def is_chosen(self) -> bool:
         """Whether there is a statement to be kept, and no other one."""
         return len(self._sent) == 1

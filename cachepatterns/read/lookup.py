@@ -46,7 +46,7 @@ from cachepatterns.exceptions import (
     UnstorableValue,
 )
 from cachepatterns.observe import BurstLog, ReadEvent, emit
-from cachepatterns.read import claim
+from cachepatterns.read import claim, shadowing
 from cachepatterns.read.asking import question_item
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
@@ -176,11 +176,15 @@ def _read(question: Question, load: Load, asker: Any) -> list[Row]:
             if cells is not None and payload is not None:
                 _keep_near(store, question, payload, cells)
             _count(question, outcome.HIT, started)
+            if config().SHADOW and payload is not None and random.random() < config().SHADOW:
+                shadowing.compare(question, rows, payload, load, asker)
             return rows
         if rows is not None:
             if decides_a_write():
                 return _from_database(question, load, started, outcome.BYPASS, DECIDES)
             _count(question, outcome.NEGATIVE, started)
+            if config().SHADOW and payload is not None and random.random() < config().SHADOW:
+                shadowing.compare(question, rows, payload, load, asker)
             return rows
         held = mint_missing(store, guards, stamps, standing, question.ttl)
     except BackendError:

@@ -20,7 +20,13 @@ def record(asker: Any, question: Any) -> bytes | None:
     if asker is None:  # a row, whose key says it
         return None
     try:
-        known = asker.foretold(question) if isinstance(asker, Noted) else packed(asker, question)
+        known = packed_question(asker, question)
     except UnstorableValue:
         return None
     return None if known is None else signed(question.key, _encoder.encode([question, known]))
+
+
+def packed_question(asker: Any, question: Any) -> bytes | None:
+    """The statement that answers a question, whether or not it is sent; `None` where it can not
+    be told. Raises `UnstorableValue`."""
+    return asker.foretold(question) if isinstance(asker, Noted) else packed(asker, question)

@@ -6,8 +6,10 @@ prefetches of foreign keys end here. Many rows take one round trip; those missin
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import connections, models
@@ -16,12 +18,14 @@ from django.utils.asyncio import async_unsafe
 
 from cachepatterns import around, sampling
 from cachepatterns.backends.store import Store, current_store
+from cachepatterns.conf import config
 from cachepatterns.core import outcome, tag
 from cachepatterns.core.codec import Row
-from cachepatterns.core.entry import plain_rows
+from cachepatterns.core.entry import plain_rows, unpack
 from cachepatterns.exceptions import BackendError, ConfigurationError, UnstorableValue
 from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.observe import ReadEvent, emit
+from cachepatterns.read import shadowing
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.lookup import (
@@ -129,6 +133,8 @@ def _get_rows(plan: RowPlan, model: type[models.Model], wanted: dict[str, Any]) 
         rows, missing = found.rows, found.missing
         hits, answered = len(rows), len(wanted) - len(missing)
         seconds = time.perf_counter() - started
+        if hits and config().SHADOW and random.random() < config().SHADOW:
+            found.shadow(wanted)
         if hits:
             _count(plan, outcome.HIT, seconds, hits)
         if answered > hits:
@@ -163,6 +169,7 @@ class _Found:
         self.rows: list[Row] = []
         self.missing: list[str] = []
         self._standing: dict[str, bytes | None] = {}
+        self._payloads: list[bytes | None] = []
         self.outdated = 0
         """How many of the missing a write has made worthless."""
         self.closed = ""
@@ -184,7 +191,8 @@ class _Found:
         model_stamp, *values = answer.values
         count, deciding, rows = len(keys), None, self.rows
         standing = [[model_stamp, stamp] for stamp in values[count:]]
-        for number, found in enumerate(plain_rows(values[:count], standing)):
+        self._payloads = values[:count]
+        for number, found in enumerate(plain_rows(self._payloads, standing)):
             if found is None:
                 found = served(values[number], standing[number])
             if found:
@@ -198,6 +206,15 @@ class _Found:
                 self._standing[stamps[number]] = standing[number][1]
         if self.missing:
             self._standing[plan.model_stamp] = model_stamp
+
+    def shadow(self, wanted: Mapping[str, Any]) -> None:
+        """Compare one of the hits with the database (`read.shadowing`)."""
+        plan, number = self._plan, random.randrange(len(self._payloads))
+        spelled, payload = self._spelled[number], self._payloads[number]
+        if payload is not None and spelled not in self.missing:
+            load = partial(plan.load, [wanted[spelled]])
+            rows = unpack(payload).decode()
+            shadowing.compare(plan.question(spelled), rows, payload, load, None)
 
     def mint(self, store: Store) -> dict[str, bytes] | None:
         """The stamps for what is missing; `None` where a writer forbids storing it."""

@@ -10,7 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cachepatterns.core import outcome
-from cachepatterns.observe import ErrorEvent, Event, InvalidationEvent, PatternEvent, ReadEvent
+from cachepatterns.observe import (
+    ErrorEvent,
+    Event,
+    InvalidationEvent,
+    PatternEvent,
+    ReadEvent,
+    ShadowEvent,
+)
 from cachepatterns.stats import fields
 from cachepatterns.stats.fields import field
 from cachepatterns.stats.histogram import MICROSECONDS, bucket_of
@@ -64,6 +71,8 @@ class Tally:
         elif type(event) is PatternEvent:
             what = f"{event.what}: {event.reason}" if event.reason else event.what
             self._word(fields.DONE, event.label, last=what, by=event.count)
+        elif type(event) is ShadowEvent:
+            self._word(fields.DONE, event.label, last=f"shadowed: {event.verdict}")
         elif type(event) is ErrorEvent:
             self._word(fields.ERRORS, event.operation, last=event.kind)
 
