@@ -31,10 +31,11 @@ VERBS = frozenset(_COMPILERS)
 _FRAMES = 24
 """How many calls may lie between the compiler and the wrapper: other wrappers, mostly."""
 _COUNTING = SQLCompiler.execute_sql.__code__
-_RETURNING: set[CodeType] = {SQLInsertCompiler.execute_sql.__code__}
-"""Functions whose local ``returning_fields`` are what they fetch after the statement."""
+_INSERTING = SQLInsertCompiler.execute_sql.__code__
+_UPDATING: CodeType | None = None
+"""With the one above: functions whose local ``returning_fields`` they fetch afterwards."""
 if hasattr(SQLUpdateCompiler, "execute_returning_sql"):  # Django 6.0
-    _RETURNING.add(SQLUpdateCompiler.execute_returning_sql.__code__)
+    _UPDATING = SQLUpdateCompiler.execute_returning_sql.__code__
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,10 @@ def own_statement(verb: str, cursor: Any) -> Own | None:
     for _ in range(_FRAMES):
         if frame is None:
             return None
-        if frame.f_code is _COUNTING or frame.f_code in _RETURNING:
-            return _of(frame.f_locals, verb, cursor, counting=frame.f_code is _COUNTING)
+        code = frame.f_code
+        # One by one: looked up in a set, each frame's code would be hashed, all of it.
+        if code is _COUNTING or code is _INSERTING or code is _UPDATING:
+            return _of(frame.f_locals, verb, cursor, counting=code is _COUNTING)
         frame = frame.f_back
     return None
 
