@@ -24,7 +24,7 @@ from cachepatterns.core.sqltext import MEMO_BELOW, Statement
 from cachepatterns.registry import site
 from cachepatterns.write.authorship import VERBS, Own, own_statement
 from cachepatterns.write.changes import tells_its_table
-from cachepatterns.write.coarse import coarse_event, origin, written_tables
+from cachepatterns.write.coarse import coarse_event, origin, reached_from, written_tables
 from cachepatterns.write.oldvalues import UpdateWithOldValues, with_old_values
 from cachepatterns.write.refetched import Refetched
 from cachepatterns.write.telling import Pair, Telling, told_columns
@@ -132,6 +132,8 @@ def appended(
     own = own_statement(found.verb, cursor) if _tells(connection, found.verb) else None
     if own is None:
         return None
+    if found.verb == "DELETE" and found.target in reached_from(found.target):
+        return None  # of the rows that the database takes along it tells nothing
     anatomy = _anatomy if len(sql) > MEMO_BELOW else _anatomy_memo
     text = anatomy(sql, len(own.returned), connection.vendor)
     if text is None:

@@ -36,6 +36,7 @@ class Plain(ModelPolicy):
     relations.Plot,
     relations.Shed,
     relations.Well,
+    relations.Branch,
     relations.Ledger,
 )
 class Related(ModelPolicy):

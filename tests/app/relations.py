@@ -96,6 +96,14 @@ class Well(Owned):
     )
 
 
+class Branch(Cached):
+    """A tree in one table, which the database prunes."""
+
+    trunk = models.ForeignKey(
+        "self", null=True, on_delete=getattr(models, "DB_CASCADE", models.CASCADE)
+    )
+
+
 class Ledger(Cached):
     """The database has a hand in its values."""
 

@@ -1,5 +1,8 @@
 """Statements of Django's own tell their rows, whoever sends them, and nobody notices."""
 
+from contextlib import nullcontext
+
+import django
 import pytest
 from django.db import connection, connections, models, transaction
 
@@ -7,6 +10,7 @@ from cachepatterns import uncached
 from cachepatterns.write import appending
 from cachepatterns.write.refetched import Refetched
 from tests.app.models import Category, Item, Note, Secret
+from tests.app.relations import Branch
 from tests.events import outcome_of, seen
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -47,6 +51,22 @@ def test_a_delete_leaves_the_entries_of_other_rows(goods, sent):
     assert found.outcomes == ["hit", "hit"]
     assert [i.pk for i in Item.objects.filter(category=a)] == [items[2].pk]
     assert [text.split()[2] for text in returning(sent)] == ['"app_note"', '"app_item"']
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="DB_CASCADE came with Django 6.1")
+@pytest.mark.parametrize("in_atomic", [False, True])
+def test_rows_of_the_same_table_that_the_database_deletes_too_are_gone(fresh, in_atomic):
+    trunk = Branch.objects.create()
+    branch = Branch.objects.create(trunk=trunk)
+    twig = Branch.objects.create(trunk=branch)
+
+    def found():
+        return [Branch.objects.filter(pk=each).count() for each in (trunk.pk, branch.pk, twig.pk)]
+
+    assert found() == found() == [1, 1, 1]
+    with transaction.atomic() if in_atomic else nullcontext():
+        Branch.objects.get(pk=branch.pk).delete()
+    assert found() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("using", ["default", "sqlite"])
