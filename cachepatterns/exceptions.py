@@ -49,3 +49,13 @@ class UncacheableResult(CachePatternsError, TypeError):
     """A cached function returned what would not come back from the cache as it is: return
     something else, or declare the return type.
     """
+
+
+class BackedOff(CachePatternsError):
+    """The service that a cached function asks has said that it wants to be left alone, and there
+    is no earlier answer to give. Try again after ``retry_after`` seconds.
+    """
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

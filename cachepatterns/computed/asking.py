@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
 
-from cachepatterns.computed.dropping import drop
+from cachepatterns.computed.dropping import drop, is_hand_tag
 from cachepatterns.computed.keys import digest
+from cachepatterns.computed.learning import learnt
 from cachepatterns.computed.resting import Resting
 from cachepatterns.computed.values import Values
 from cachepatterns.conf import config
@@ -23,11 +24,13 @@ from cachepatterns.read.dependencies import Dependencies, tier_for
 from cachepatterns.read.eligibility import why_not_here, why_not_in_transaction
 from cachepatterns.read.lookup import Question, question_on, read
 from cachepatterns.read.options import ReadOptions, why_uncached
-from cachepatterns.read.within import Computation, computing
+from cachepatterns.read.within import computation, computing
 from cachepatterns.transactions import is_customised
 
 LABEL = "computed"
 """What computed values stand under in the statistics; what computes them is the pattern."""
+
+RESTS_ON_MORE = "made of values that rest on more"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +42,9 @@ class Wanted:
     """What tells it from all others of the name."""
     own_tag: str
     """Which is its alone."""
+    hand_tag: str = ""
+    """Which is bumped with the `own_tag` of any value of the name, if all who drop one see to
+    that: what is made of such values rests on this one tag then, instead of each one's own."""
     resting: Resting
     options: ReadOptions
     values: Values
@@ -53,7 +59,13 @@ class Wanted:
         told = digest((*self.parts, *more, *schemas))
         return value_key(config().PREFIX, self.name, told)
 
-    def question(self) -> Question | str:
+    @property
+    def tags(self) -> dict[str, None]:
+        """What it rests on, as far as it is known before it is computed."""
+        own = (*standing_tags(self.own_tag), tag(self.name))
+        return dict.fromkeys((*self.resting.tags, *own))
+
+    def question(self, tags: Iterable[str], more: Sequence[str]) -> Question | str:
         """What to ask the cache, or the reason why it is not asked."""
         resting = self.resting
         reason = why_not(resting)
@@ -63,9 +75,10 @@ class Wanted:
         tier = tier_for(Dependencies(policies=policies), self.options)
         if tier.ttl is None:
             return "tier never"
-        tags = dict.fromkeys((*resting.tags, *standing_tags(self.own_tag), tag(self.name)))
+        # An entry that rests on other tags is another entry.
+        key = f"{self.key}+{digest(more)[:8]}" if more else self.key
         return question_on(
-            tuple(tags), tier, key=self.key, using="", label=self.label, pattern=self.pattern
+            tuple(tags), tier, key=key, using="", label=self.label, pattern=self.pattern
         )
 
 
@@ -98,36 +111,53 @@ def why_not(resting: Resting) -> str:
 class _Load:
     """Computes the value and gives it as a row; `unfit` says then why it must not be kept."""
 
-    __slots__ = ("_computation", "_compute", "_values")
+    __slots__ = ("_compute", "_wanted", "rests", "stamps", "unfit")
 
-    def __init__(self, compute: Callable[[], Any], values: Values) -> None:
-        self._compute, self._values = compute, values
-        self._computation: Computation | None = None
+    def __init__(self, compute: Callable[[], Any], wanted: Wanted, tags: Iterable[str]) -> None:
+        self._compute, self._wanted = compute, wanted
+        self.rests = dict.fromkeys(tags)
+        self.stamps: Sequence[bytes] = ()
+        self.unfit = ""
 
     def __call__(self) -> list[Row]:
-        with computing() as self._computation:
+        with computing() as under_way:
+            under_way.stamps = self.stamps
             value = self._compute()
-        return [(self._values.kept(value)[0],)]
-
-    @property
-    def unfit(self) -> str:
-        return self._computation.unfit if self._computation is not None else ""
+        self.unfit = under_way.unfit
+        more = under_way.rests.keys() - self.rests.keys()
+        if more:
+            self.rests |= under_way.rests
+            learnt.learn(self._wanted.name, filter(is_hand_tag, more))
+            learnt.learn(self._wanted.key, (tag for tag in more if not is_hand_tag(tag)))
+            self.unfit = self.unfit or RESTS_ON_MORE
+        return [(self._wanted.values.kept(value)[0],)]
 
 
 def answer(wanted: Wanted, compute: Callable[[], Any]) -> Any:
     """The value, from the cache or by `compute()`; a new one each time.
 
+    Values that it is made of are found out when it is computed: it rests on what they rest on.
+    Where that is more than was known, this one is not kept, and the next one is.
+
     Raises what `compute` raises, and `UncacheableResult` for what could not be stored: also where
     the cache is not asked, so that a test without a cache finds it.
     """
-    question = wanted.question()
-    if isinstance(question, str):
-        emit(ReadEvent(wanted.label, wanted.pattern, outcome.BYPASS, reason=question))
-        return wanted.values.kept(compute())[1]
-    ((body,),) = read(question, _Load(compute, wanted.values))
+    more = (*learnt.of(wanted.name), *learnt.of(wanted.key))
+    tags = {**wanted.tags, **dict.fromkeys(more)}
+    question = wanted.question(tags, more)
+    load = _Load(compute, wanted, tags)
     try:
+        if isinstance(question, str):
+            emit(ReadEvent(wanted.label, wanted.pattern, outcome.BYPASS, reason=question))
+            return wanted.values.kept(compute())[1]
+        ((body,),) = read(question, load)
         return wanted.values.given(body)
     except CorruptEntry as error:
         emit(ErrorEvent("decode", "corrupt", str(error)))
         drop(wanted.own_tag, source="corrupt")
         return wanted.values.kept(compute())[1]
+    finally:
+        outer = computation()
+        if outer is not None:
+            own, by_hand = wanted.own_tag, wanted.hand_tag
+            outer.rest_on((load.rests.keys() - {own}) | {by_hand} if by_hand else load.rests)

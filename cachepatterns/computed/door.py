@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 
 from cachepatterns import converting
 from cachepatterns.computed.asking import Wanted, answer
+from cachepatterns.computed.backoff import Errors
 from cachepatterns.computed.functions import CachedFunction, several
 from cachepatterns.computed.resting import Given, Named, Resting
 from cachepatterns.computed.values import Values
@@ -43,6 +44,8 @@ def cached(
     tags: Iterable[Named] | Named | None = None,
     key: str | None = None,
     version: int = 1,
+    timeout: float | None = None,
+    backoff: Errors | None = None,
 ) -> Callable[[Callable[P, R]], CachedFunction[P, R]]: ...
 def cached(
     target: Any = None,
@@ -52,6 +55,8 @@ def cached(
     tags: Any = None,
     key: str | None = None,
     version: int = 1,
+    timeout: float | None = None,
+    backoff: Errors | None = None,
 ) -> Any:
     """A queryset that reads through the cache, or a function whose values are cached.
 
@@ -71,13 +76,20 @@ def cached(
     the shortest of the models' tiers, 60 s where there is none. Raise `version` when the function
     gives something else.
 
+    For functions that ask another service: after `timeout` seconds they raise `TimeoutError` (one
+    that is no coroutine function is called in a thread of its own, which goes on by itself then).
+    `backoff` names the errors by which the service says that it wants to be left alone (an
+    exception class, several, or a dictionary with the seconds for each): for the seconds that the
+    error tells by ``retry_after`` or a ``Retry-After`` header, else 10, no process calls it, and
+    `BackedOff` is raised.
+
     Raises `TypeError` for what is neither, `ValueError` for an unknown tier or a bad key;
     the function raises `NoIdentity` for arguments that nothing tells apart, `UncacheableResult`
     for a result that would not come back from the cache as it is.
     """
     if isinstance(target, QuerySet):
-        if key is not None or version != 1:
-            raise TypeError("cached(queryset) takes no key and no version: it has its SQL.")
+        if (key, version, timeout, backoff) != (None, 1, None, None):
+            raise TypeError("cached(queryset) takes a tier, a ttl and tags, and nothing else.")
         return converting.cached(target, tier=tier, ttl=ttl, tags=tags or ())
 
     def decorate(function: Any) -> Any:
@@ -87,7 +99,16 @@ def cached(
             raise TypeError(
                 f"cached() takes a queryset or decorates a function, not {function!r}."
             )
-        return CachedFunction(function, tier=tier, ttl=ttl, tags=tags, key=key, version=version)
+        return CachedFunction(
+            function,
+            tier=tier,
+            ttl=ttl,
+            tags=tags,
+            key=key,
+            version=version,
+            timeout=timeout,
+            backoff=backoff,
+        )
 
     return decorate if target is None else decorate(target)
 

@@ -12,7 +12,9 @@ from django.db import models
 from django.db.models import QuerySet
 
 from cachepatterns.computed.asking import Wanted, answer
-from cachepatterns.computed.dropping import drop
+from cachepatterns.computed.backoff import Errors
+from cachepatterns.computed.dropping import drop, hand_tag
+from cachepatterns.computed.external import external
 from cachepatterns.computed.keys import Naming, digest, function_name
 from cachepatterns.computed.resting import Named, Resting
 from cachepatterns.computed.values import Values, declared_type
@@ -45,6 +47,8 @@ class CachedFunction(Generic[P, R]):
         tags: Iterable[Named] | Named | None,
         key: str | None,
         version: int,
+        timeout: float | None,
+        backoff: Errors | None,
     ) -> None:
         check_lifetime(tier, ttl)
         functools.update_wrapper(self, function)
@@ -64,6 +68,7 @@ class CachedFunction(Generic[P, R]):
         self._function = function
         self._key, self._version = key, version
         self._naming = Naming(function, self.name, key)
+        self._external = external(self.name, timeout, backoff)
         self._options = ReadOptions(tier=tier, ttl=ttl)
         self._says_tags = tags is not None
         self._named, self._named_by = _sorted(tags, self.name)
@@ -74,12 +79,15 @@ class CachedFunction(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if self.is_async:
             return cast(R, self._awaited(args, kwargs))
-        return self._answer(args, kwargs, lambda: self._function(*args, **kwargs))
+        call = functools.partial(self._function, *args, **kwargs)
+        return self._answer(args, kwargs, functools.partial(self._external.call, call))
 
     async def _awaited(self, args: Any, kwargs: Any) -> Any:
         # The cache is asked in a thread, as Django's querysets do; the function itself is
         # awaited in the loop.
-        compute = async_to_sync(functools.partial(cast(Any, self._function), *args, **kwargs))
+        call = functools.partial(cast(Any, self._function), *args, **kwargs)
+        in_loop = async_to_sync(self._external.in_time(call))
+        compute = functools.partial(self._external.carefully, in_loop)
         return await sync_to_async(self._answer)(args, kwargs, compute)
 
     def _answer(self, args: Any, kwargs: Any, compute: Callable[[], Any]) -> Any:
@@ -97,7 +105,8 @@ class CachedFunction(Generic[P, R]):
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
         """Drop the value for these arguments; in a transaction after its commit."""
         bound = self._naming.bind(args, kwargs)
-        return drop(self._own_tag(bound.arguments, self._parts(bound.arguments)))
+        own = self._own_tag(bound.arguments, self._parts(bound.arguments))
+        return drop(own, hand_tag(self.name))
 
     def invalidate_all(self) -> int:
         """Drop the values for all arguments; in a transaction after its commit."""
@@ -134,6 +143,7 @@ class CachedFunction(Generic[P, R]):
             name=self.name,
             parts=parts,
             own_tag=self._own_tag(bound.arguments, parts),
+            hand_tag="" if self._key else hand_tag(self.name),
             resting=resting,
             options=self._options,
             values=self._values,

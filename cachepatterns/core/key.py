@@ -39,6 +39,11 @@ def value_key(prefix: str, name: str, digest: str) -> str:
     return f"{prefix}:{VALUE}:{plain[-_NAME_MAX:]}:{digest}"
 
 
+def backoff_key(prefix: str, name: str) -> str:
+    """The key that stands while the service that a function asks is to be left alone."""
+    return f"{prefix}:backoff:{name[-_NAME_MAX:]}"
+
+
 def asked_key(query_key: str) -> str:
     """The key of what was asked, beside that of the answer."""
     head, _, rest = query_key.partition(f":{QUERY}:")

@@ -8,7 +8,7 @@ it, and kept for nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -22,11 +22,15 @@ WRITES = "it writes"
 class Computation:
     """A value that is being computed."""
 
-    __slots__ = ("_asked", "_outer", "unfit")
+    __slots__ = ("_asked", "_outer", "rests", "stamps", "unfit")
 
     def __init__(self, outer: Computation | None) -> None:
         self._outer = outer
         self._asked: set[str] = set()
+        self.rests: dict[str, None] = {}
+        """The tags of the values that it is made of."""
+        self.stamps: Sequence[bytes] = ()
+        """Those under which it will be kept, if it is."""
         self.unfit = ""
         """Why the value must not be kept; empty if it may be."""
 
@@ -34,6 +38,10 @@ class Computation:
         self.unfit = self.unfit or reason
         if self._outer is not None:
             self._outer.spoil(reason)
+
+    def rest_on(self, tags: Iterable[str]) -> None:
+        """A value that it is made of rests on these."""
+        self.rests |= dict.fromkeys(tags)
 
     def reads(self, connection: BaseDatabaseWrapper) -> None:
         """A statement is about to be sent. Whether its database shows all that was committed

@@ -14,8 +14,9 @@ import threading
 import pytest
 from django.db import connection, connections, transaction
 
-from cachepatterns import cached, get_or_compute
+from cachepatterns import cached, get_or_compute, invalidate
 from cachepatterns.backends.store import current_store
+from cachepatterns.computed.learning import learnt
 from cachepatterns.exceptions import BackendError
 from cachepatterns.read import claim, lookup
 from shop.home import BASE_DIR
@@ -329,16 +330,77 @@ def test_one_that_calls_itself_with_the_same_arguments_computes(goods):
     assert value() == 2
 
 
+calls = []
+
+
+@cached(tags=[Item])
+def fibonacci(n):
+    calls.append(n)
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+
 def test_a_recursive_one_computes_each_value_once(goods):
-    calls = []
-
-    @cached(key="fibonacci:{n}", tags=[Item])
-    def fibonacci(n):
-        calls.append(n)
-        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
-
+    fibonacci(1), fibonacci(2)  # that it is made of others is learnt now
+    invalidate(Item)
+    calls.clear()
     assert fibonacci(20) == 6765
     assert len(calls) == 21
+
+
+# -- made of each other ------------------------------------------------------------------------
+
+
+@cached(tags=[Label])
+def labels(suffix=""):
+    return [label.name + suffix for label in Label.objects.all()]
+
+
+@cached(tags=[Item])
+def shelf(suffix=""):
+    calls.append(suffix)
+    return [Item.objects.count(), *labels(suffix)]
+
+
+@pytest.fixture
+def told(goods):
+    """The shelf knows what it is made of; nothing is kept."""
+    shelf("other")
+    calls.clear()
+    return goods
+
+
+def test_it_goes_with_what_it_is_made_of_though_its_tags_do_not_name_that(told):
+    assert [shelf(), shelf()] == [[4], [4]]
+    Label.objects.create(name="new")
+    assert [shelf(), shelf()] == [[4, "new"], [4, "new"]]
+    assert outcome_of(shelf) == "hit"
+    labels.invalidate()
+    before = len(calls)
+    shelf()
+    assert len(calls) == before + 1
+    get_or_compute("whole", lambda: shelf(), tags=[])
+    assert get_or_compute("whole", lambda: shelf(), tags=[]) == [4, "new"]
+    Label.objects.update(name="newer")
+    assert get_or_compute("whole", lambda: shelf(), tags=[]) == [4, "newer"]
+
+
+def test_what_it_is_made_of_is_learnt_once(goods):
+    learnt.forget()
+    calls.clear()
+    for suffix in "abc":
+        assert shelf(suffix) == shelf(suffix) == shelf(suffix)
+    assert sorted(calls) == ["a", "a", "b", "b", "c", "c"]
+
+
+def test_what_one_process_has_learnt_another_need_not_know(told):
+    """It takes no entry of the other's for its own, and drops none that it may serve."""
+    assert shelf() == [4]
+    kept = learnt.of(shelf.key()), learnt.of(shelf.name)
+    learnt.forget()
+    assert shelf() == [4]
+    assert (learnt.of(shelf.key()), learnt.of(shelf.name)) == kept
+    Label.objects.create(name="new")
+    assert shelf() == [4, "new"]
 
 
 # -- when Redis has other bytes, or none ----------------------------------------------------------

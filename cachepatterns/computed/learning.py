@@ -1,0 +1,47 @@
+"""What values turned out to rest on beside what their authors have said: what they are made of.
+
+A function that calls another cached one, a fragment within a fragment, must go when what it is
+made of goes. That is known only when it is computed, when its stamps are held already; so it is
+remembered for the next time. The tags that an entry rests on are part of its key, so processes
+that have learnt different things never take each other's entries for theirs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+
+MOST = 4096
+"""Values of which a process remembers it."""
+
+
+class Learnt:
+    """By the keys of values, further tags. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tags: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+
+    def of(self, key: str) -> tuple[str, ...]:
+        """The further tags of the value under `key`, in an order of their own."""
+        return self._tags.get(key, ()) if self._tags else ()
+
+    def learn(self, key: str, tags: Iterable[str]) -> None:
+        """The value under `key` rests on `tags` too."""
+        tags = [*tags]
+        if not tags:
+            return
+        with self._lock:
+            known = self._tags.pop(key, ())
+            self._tags[key] = tuple(sorted({*known, *tags}))
+            if len(self._tags) > MOST:
+                self._tags.popitem(last=False)
+
+    def forget(self) -> None:
+        """Know nothing of any value."""
+        with self._lock:
+            self._tags.clear()
+
+
+learnt = Learnt()
