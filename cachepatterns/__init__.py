@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cachepatterns.queryset import CachedQuerySet
     from cachepatterns.read.options import uncached
     from cachepatterns.registry import register
+    from cachepatterns.rendered.views import cached_view
     from cachepatterns.signals import invalidated, stale_hit
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _HOMES = {
     "announces": "announcing",
     "aget_or_compute": "computed.door",
     "cached": "computed.door",
+    "cached_view": "rendered.views",
     "get_or_compute": "computed.door",
     "invalidate": "explicit",
     "invalidate_on_commit": "explicit",
@@ -56,6 +58,7 @@ __all__ = [
     "ainvalidate",
     "announces",
     "cached",
+    "cached_view",
     "get_or_compute",
     "invalidate",
     "invalidate_on_commit",

@@ -59,3 +59,9 @@ class BackedOff(CachePatternsError):
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class WithheldVariable(CachePatternsError):
+    """A cached block uses what is not the same for all who will be shown it: have it vary on that,
+    or move it out of the block.
+    """

@@ -129,7 +129,8 @@ class _Load:
             self.rests |= under_way.rests
             learnt.learn(self._wanted.name, filter(is_hand_tag, more))
             learnt.learn(self._wanted.key, (tag for tag in more if not is_hand_tag(tag)))
-            self.unfit = self.unfit or RESTS_ON_MORE
+            # Not the outer one's affair, which rests on all of that too.
+            self.unfit = under_way.unfit = self.unfit or RESTS_ON_MORE
         return [(self._wanted.values.kept(value)[0],)]
 
 

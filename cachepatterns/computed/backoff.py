@@ -107,7 +107,7 @@ def retry_after(error: BaseException) -> float | None:
     it or of its response, be it seconds or a date; `None` if it does not say."""
     told: Any = getattr(error, "retry_after", None)
     for owner in (error, getattr(error, "response", None)):
-        headers = getattr(owner, "headers", None)
+        headers: Any = getattr(owner, "headers", None)
         if told is None and hasattr(headers, "get"):
             told = headers.get("Retry-After") or headers.get("retry-after")
     if isinstance(told, (bool, type(None))):

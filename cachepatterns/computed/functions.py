@@ -71,7 +71,7 @@ class CachedFunction(Generic[P, R]):
         self._external = external(self.name, timeout, backoff)
         self._options = ReadOptions(tier=tier, ttl=ttl)
         self._says_tags = tags is not None
-        self._named, self._named_by = _sorted(tags, self.name)
+        self._named, self._named_by = by_arguments(tags, self.name)
         self._pattern = key or self.name
 
     # -- calling --------------------------------------------------------------------------
@@ -191,12 +191,12 @@ def several(found: Any) -> Iterable[Any]:
     return [found] if isinstance(found, (str, type, models.Model, QuerySet)) else found
 
 
-def _sorted(
+def by_arguments(
     tags: Iterable[Named] | Named | None, name: str
 ) -> tuple[list[Any], list[Callable[..., Any]]]:
     """What is named outright, and the functions that name more."""
     outright: list[Any] = []
-    by_arguments: list[Callable[..., Any]] = []
+    by_call: list[Callable[..., Any]] = []
     given = [tags] if callable(tags) and not isinstance(tags, type) else several(tags)
     for each in given:
         if isinstance(each, str):
@@ -206,10 +206,10 @@ def _sorted(
         ):
             outright.append(each)
         elif callable(each) and not isinstance(each, type):
-            by_arguments.append(each)
+            by_call.append(each)
         else:
             raise TypeError(
                 f"{name}: tags= takes models, instances, querysets, tags and functions of the "
                 f"arguments that give such, not {each!r}."
             )
-    return outright, by_arguments
+    return outright, by_call

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 from django.db import models
+from django.utils.functional import LazyObject
 
 from cachepatterns.replicas import primary_alias
 
@@ -44,7 +45,10 @@ def _spelled(value: Any) -> str:
     plain = _PLAIN.get(kind)
     if plain is not None:
         return plain(value)
-    if isinstance(value, models.Model):  # also one behind a lazy object, such as `request.user`
+    if issubclass(kind, LazyObject):  # such as `request.user`
+        value.__class__  # noqa: B018 - has it look behind itself
+        return _spelled(value._wrapped)
+    if isinstance(value, models.Model):
         return _instance(value)
     if isinstance(value, enum.Enum):
         return f"{_name(kind)}.{value.name}" if value.name else _refuse(value)

@@ -272,7 +272,7 @@ def _load_once(
             # What is not stored is not shared either: nobody needs to wait for it.
             land(None)
             turn.end()
-        if hasattr(load, "stamps"):
+        if hasattr(load, "stamps") and not unfit:
             load.stamps = turn.stamps
         before = time.perf_counter()
         with claim.loading:

@@ -30,7 +30,7 @@ class Computation:
         self.rests: dict[str, None] = {}
         """The tags of the values that it is made of."""
         self.stamps: Sequence[bytes] = ()
-        """Those under which it will be kept, if it is."""
+        """Those under which it will be kept; none where it is known that it will not be."""
         self.unfit = ""
         """Why the value must not be kept; empty if it may be."""
 

@@ -1,0 +1,204 @@
+"""`cached_view`: whole responses, kept until what they show is written."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from cachepatterns.computed.asking import Wanted, answer
+from cachepatterns.computed.functions import by_arguments, several
+from cachepatterns.computed.keys import function_name
+from cachepatterns.computed.resting import Named, Resting
+from cachepatterns.computed.values import Values
+from cachepatterns.core import outcome
+from cachepatterns.core.tag import tag
+from cachepatterns.observe import ReadEvent, emit
+from cachepatterns.read.options import ReadOptions
+from cachepatterns.read.within import Computation, computation, spoil
+from cachepatterns.rendered.responses import (
+    Before,
+    add_headers,
+    conditional,
+    etag,
+    parts_of,
+    response_of,
+)
+from cachepatterns.rendered.visitors import (
+    Vary,
+    brings_session,
+    check_vary,
+    headers_covered,
+    told_apart,
+    why_not_asked,
+)
+from cachepatterns.resolving import check_lifetime
+
+LABEL = "view"
+"""What responses stand under in the statistics, their routes being the patterns."""
+
+View = Callable[..., Any]
+
+
+def cached_view(
+    *,
+    tags: Iterable[Named] | Named = (),
+    vary: Sequence[Vary] | Vary = (),
+    tier: str | None = None,
+    ttl: float | None = None,
+    version: int = 1,
+) -> Callable[[View], View]:
+    """Decorates a view: its responses are kept until what they rest on is written.
+
+    ::
+
+        @cached_view(tier="static", tags=[Product])
+        def feed(request): ...
+
+    For GET and HEAD. Kept apart by the whole address, the query's arguments in whatever order,
+    the language and the time zone; `vary` names more: ``"user"``, ``"cookie:theme"``,
+    ``"header:Accept"``, functions of the request. Without ``"user"`` only strangers are answered
+    from the cache, and logged in users by the view.
+
+    `tags` are what the response rests on, as for `cached`; functions among them are called as
+    the view is. `tier`, `ttl`, `version`: as for `cached`.
+
+    Given to whoever has asked, and kept for nobody else, is what is no 200, streams, sets a
+    cookie, says ``private``, ``no-store`` or ``no-cache``, varies on further headers, holds a
+    token for forms or messages, or has looked into a visitor's session.
+
+    What is kept has an ETag made of the stamps it rests on: who shows it is told 304, without
+    rendering, until one of them is bumped. A `TemplateResponse` is rendered within. Coroutine
+    views, and with `method_decorator` classes, are decorated as others.
+    """
+    varies = (vary,) if isinstance(vary, str) or callable(vary) else tuple(vary)
+    check_vary(varies)
+    check_lifetime(tier, ttl)
+    named, named_by = by_arguments(tags, "cached_view")
+    options = ReadOptions(tier=tier, ttl=ttl)
+
+    def decorate(view: View) -> View:
+        kept = _Kept(view, named, named_by, varies, options, version)
+        if iscoroutinefunction(view):
+
+            @functools.wraps(view)
+            async def awaited(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+                return await kept.awaited(request, args, kwargs)
+
+            return awaited
+
+        @functools.wraps(view)
+        def called(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if _in_loop():  # the dispatch of a class whose methods are coroutines
+                return kept.awaited(request, args, kwargs)
+            return kept.respond(request, args, kwargs, functools.partial(view, request))
+
+        return called
+
+    return decorate
+
+
+class _Kept:
+    """A view whose responses are kept."""
+
+    def __init__(
+        self,
+        view: View,
+        named: list[Any],
+        named_by: list[Callable[..., Any]],
+        vary: Sequence[Vary],
+        options: ReadOptions,
+        version: int,
+    ) -> None:
+        self._view, self._named, self._named_by = view, named, named_by
+        self._vary, self._options = vary, options
+        self._version = str(version)
+        self._covered = headers_covered(vary)
+
+    async def awaited(self, request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase:
+        async def in_loop(*args: Any, **kwargs: Any) -> Any:
+            found = self._view(request, *args, **kwargs)
+            return await found if isinstance(found, Awaitable) else found
+
+        respond = sync_to_async(self.respond)
+        return await respond(request, args, kwargs, async_to_sync(in_loop))
+
+    def respond(
+        self, request: HttpRequest, args: Any, kwargs: Any, view: View
+    ) -> HttpResponseBase:
+        """The response, from the cache or of `view`."""
+        pattern = _pattern(request, self._view)
+        reason = why_not_asked(request, self._vary)
+        if reason:
+            if reason != "method":
+                emit(ReadEvent(LABEL, pattern, outcome.BYPASS, reason=reason))
+            return view(*args, **kwargs)
+        wanted = self._wanted(request, args, kwargs, pattern)
+        given: list[tuple[HttpResponseBase, Computation | None]] = []
+
+        def compute() -> Any:
+            before = Before(request, brings_session(request))
+            response = _rendered(view(*args, **kwargs))
+            under_way = computation()
+            given.append((response, under_way))
+            reason = before.why_not_kept(response, self._covered)
+            if reason:
+                spoil(reason)
+                return None
+            return parts_of(response, etag(wanted.key, under_way.stamps if under_way else ()))
+
+        parts = answer(wanted, compute)
+        if not given:
+            return conditional(request, response_of(parts))
+        response, under_way = given[-1]
+        if parts is not None and under_way is not None and not under_way.unfit:
+            add_headers(response, parts)
+        return conditional(request, response)
+
+    def _wanted(self, request: HttpRequest, args: Any, kwargs: Any, pattern: str) -> Wanted:
+        resting = Resting()
+        resting.all(self._named)
+        for given_by in self._named_by:
+            resting.all(several(given_by(request, *args, **kwargs)))
+        name = f"view.{function_name(self._view)}"
+        parts = told_apart(request, self._vary)
+        own = (self._version, str(self._options.ttl), str(self._options.tier))
+        return Wanted(
+            name=name,
+            parts=(*own, *parts),
+            own_tag=tag(name, request.path),
+            resting=resting,
+            options=self._options,
+            values=_values,
+            pattern=pattern,
+            label=LABEL,
+        )
+
+
+_values = Values("cached view")
+
+
+def _rendered(response: Any) -> Any:
+    if hasattr(response, "render") and not response.is_rendered:
+        response.render()
+    if not isinstance(response, HttpResponseBase):
+        raise TypeError(f"A cached view returns a response, not {type(response).__qualname__}.")
+    return response
+
+
+def _pattern(request: HttpRequest, view: View) -> str:
+    route = getattr(request.resolver_match, "route", None)
+    return str(route) if route else getattr(view, "__qualname__", "view")
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

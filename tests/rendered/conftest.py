@@ -1,0 +1,3 @@
+from tests.integration.conftest import fresh, goods
+
+__all__ = ["fresh", "goods"]
