@@ -22,7 +22,7 @@ from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.options import uncached
 from cachepatterns.registry import concrete_model, site, table_name
 from cachepatterns.replicas import primary_alias
-from cachepatterns.transactions import database_id, in_transaction
+from cachepatterns.transactions import database_id, in_atomic, in_transaction
 from cachepatterns.write.changes import Values, model_tags, row_tags
 from cachepatterns.write.dispatch import record, tell
 
@@ -81,7 +81,7 @@ def invalidate_on_commit(
     invalidate(*targets, using=using, source=source)
     rows = [target for target in targets if isinstance(target, (models.Model, QuerySet))]
     alias = primary_alias(using)
-    if rows and connections[alias].in_atomic_block:
+    if rows and in_atomic(connections[alias]):
         again = partial(invalidate, *rows, using=using, source=source)
         transaction.on_commit(again, using=alias, robust=True)
 
@@ -167,7 +167,7 @@ def _invalidate_pattern(connection: BaseDatabaseWrapper, pattern: str, source: s
     """
     if not isinstance(pattern, str) or not pattern:
         raise TypeError(f"invalidate() takes as pattern a glob of tags, not {pattern!r}.")
-    if connection.in_atomic_block:
+    if in_atomic(connection):
         later = partial(_bump_pattern, pattern, source, connection.alias)
         transaction.on_commit(later, using=connection.alias, robust=True)
         return 0

@@ -17,7 +17,7 @@ from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.options import ReadOptions, why_uncached
 from cachepatterns.replicas import primary_alias
-from cachepatterns.transactions import in_manual_mode, is_customised, pending_writes
+from cachepatterns.transactions import in_atomic, in_manual_mode, is_customised, pending_writes
 
 _defaults: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 SUPPORTED_VENDORS = frozenset({"postgresql", "sqlite", "mysql"})
@@ -71,6 +71,9 @@ def why_not_in_transaction(connection: BaseDatabaseWrapper) -> str:
         return ""
     if connection.needs_rollback or _is_aborted(connection):
         return "broken transaction"
+    if not in_atomic(connection):
+        pending_writes(connection)  # delivers what a block that has ended has left
+        return ""
     if pending_writes(connection) is not None:
         return "transaction has written"
     if not _reads_committed(connection):
