@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cachepatterns.policy import ModelPolicy
     from cachepatterns.queryset import CachedQuerySet
     from cachepatterns.read.options import uncached
+    from cachepatterns.read.revalidating import refresh_entry
     from cachepatterns.registry import register
     from cachepatterns.rendered.views import cached_view
     from cachepatterns.signals import invalidated, stale_hit
@@ -42,6 +43,7 @@ _HOMES = {
     "invalidate_on_commit": "explicit",
     "invalidated": "signals",
     "no_invalidation": "importing",
+    "refresh_entry": "read.revalidating",
     "register": "registry",
     "stale_hit": "signals",
     "tag": "core.tag",
@@ -64,6 +66,7 @@ __all__ = [
     "invalidate_on_commit",
     "invalidated",
     "no_invalidation",
+    "refresh_entry",
     "register",
     "stale_hit",
     "tag",

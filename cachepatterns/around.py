@@ -32,7 +32,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     """Of ``invalidate``: what wrote, or several of them."""
     question: Any = None
-    """Of reads and ``set``: what is asked (`read.lookup.Question`); of several, the first."""
+    """Of reads and ``set``: what is asked (`read.question.Question`); of several, the first."""
     asker: Any = None
     """Of ``get``: what knows the statement, where there is one."""
 

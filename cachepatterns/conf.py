@@ -29,7 +29,9 @@ class Config:
     TIERS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Named freshness policies, added to or overriding the built-in ones: ``ttl``, ``jitter``,
     ``negative_ttl`` (60: how long it is believed, at most, that there is nothing), ``local``
-    (false: whether each process keeps what it reads in its own memory as well)."""
+    (false: whether each process keeps what it reads in its own memory as well); and what may be
+    done with an entry near its end and after it, all 0 or `None`: ``stale_for``,
+    ``early_refresh``, ``stale_if_error``, ``max_age`` (see `cachepatterns.core.tier.Tier`)."""
     MODELS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Policies for models whose code you do not own: ``{"auth.Group": {"tier": "static"}}``.
     ``"*"`` is every model that nothing else registers."""
@@ -62,6 +64,15 @@ class Config:
     TRIGGERS: bool = False
     """Whether `cache_triggers install` was run: then statements that Django accounts for say so
     in a comment, which spares the triggers an event and readers a second bump."""
+    REFRESH: str = "thread"
+    """Who loads entries anew in the background (tiers with ``stale_for`` or ``early_refresh``):
+    ``"thread"``: threads of the process that noticed; ``"tasks"``: Django's tasks framework (6.0
+    and newer); or the path of a function of yours, which is given a message (a ``str``) and hands
+    it to a worker, where `cachepatterns.refresh_entry` takes it."""
+    REFRESH_THREADS: int = 2
+    """How many threads of a process do that, or hand it over, at most."""
+    REFRESH_QUEUE: int = 100
+    """How many refreshes wait for them at most; further ones are left to later readers."""
     MAX_VALUE_BYTES: int = 1_000_000
     """Larger results are not stored, and counted as ``too large``."""
     COMPRESS_ABOVE: int = 16_384
@@ -77,6 +88,10 @@ class Config:
     Where a process dies that others wait for, one of them takes over after half of it."""
     BREAKER_SECONDS: float = 1.0
     """After a connection error the cache is left alone for this long."""
+    NEGATIVE_PER_MINUTE: int = 1000
+    """How many answers that hold nothing a process stores of one model, at once and then per
+    minute. Further ones are not stored (reason ``flood``): keys that somebody makes up push
+    nothing else out of Redis. 0 is no bound."""
     PURE_FUNCTIONS: tuple[str, ...] = ()
     """SQL functions of your own that always give the same answer for the same data."""
     SHORTCUTS: bool = True

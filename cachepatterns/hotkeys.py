@@ -28,7 +28,7 @@ from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.observe import ReadEvent
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.again import alias_of, ask_again, parts, recorded, row_of, why_not_again
-from cachepatterns.read.lookup import Question
+from cachepatterns.read.question import Question
 from cachepatterns.read.rowplans import why_no_rows
 from cachepatterns.read.rows import get_row
 from cachepatterns.registry import site

@@ -18,7 +18,7 @@ from cachepatterns.read.asking import signed_question
 from cachepatterns.read.dependencies import NO_VALUE
 from cachepatterns.read.lease import lease_keys
 from cachepatterns.read.looking import Seen, look
-from cachepatterns.read.lookup import guard_keys
+from cachepatterns.read.question import guard_keys
 from cachepatterns.read.rowplans import RowPlan
 from cachepatterns.registry import site
 from cachepatterns.stats.hot import remembered

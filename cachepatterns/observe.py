@@ -43,6 +43,21 @@ class ReadEvent(msgspec.Struct, frozen=True, gc=False):
     outdated: int = 0
 
 
+class RefreshEvent(msgspec.Struct, frozen=True, gc=False):
+    """An entry that was refreshed, or was to be, without a reader who waited for it.
+
+    ``result`` is one of `cachepatterns.core.outcome.REFRESHES`, ``reason`` why it was skipped;
+    ``load_seconds`` is what the load took, ``stored_bytes`` what was written.
+    """
+
+    label: str
+    pattern: str
+    result: str
+    reason: str = ""
+    load_seconds: float = 0.0
+    stored_bytes: int = 0
+
+
 class InvalidationEvent(msgspec.Struct, frozen=True, gc=False):
     """Tags that were bumped, and why. ``seconds`` is the time the bump took its writer."""
 
@@ -116,6 +131,7 @@ class ShadowEvent(msgspec.Struct, frozen=True, gc=False):
 
 Event = (
     ReadEvent
+    | RefreshEvent
     | InvalidationEvent
     | PatternEvent
     | ErrorEvent

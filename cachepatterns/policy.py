@@ -45,6 +45,10 @@ class ModelPolicy:
     accepts_staleness: ClassVar[float | None] = None
     """Seconds by which an answer may be older than Redis would have given, so that a ``local``
     tier may answer from the process's own memory. `None`: by none, and it does not."""
+    serve_invalidated: ClassVar[float | None] = None
+    """Seconds for which what a write has outdated may still be served while it is loaded anew in
+    the background: a burst of writes then has no reader wait. For eventual policies only, and
+    nobody's own writes are excepted. `None`: what is outdated is never served."""
     databases: ClassVar[Sequence[str]] = ("default",)
     """The database aliases whose rows are cached; with them their ``REPLICAS``."""
     depends_on: ClassVar[Sequence[type[models.Model] | str] | None] = None

@@ -49,6 +49,10 @@ def tiers() -> dict[str, Tier]:
             ttl=options.get("ttl", base.ttl),
             jitter=options.get("jitter", base.jitter),
             negative_ttl=options.get("negative_ttl", base.negative_ttl),
+            stale_for=options.get("stale_for", base.stale_for),
+            early_refresh=options.get("early_refresh", base.early_refresh),
+            stale_if_error=options.get("stale_if_error", base.stale_if_error),
+            max_age=options.get("max_age", base.max_age),
             local=options.get("local", base.local),
         )
     return found
@@ -95,7 +99,11 @@ def _tier_of(policy: ModelPolicy) -> Tier:
     tier = known.get(policy.tier, NEVER)
     if policy.ttl is not None and tier.caches:
         tier = replace(tier, ttl=policy.ttl)
-    return replace(tier, accepts=policy.accepts_staleness or 0.0) if tier.local else tier
+    if tier.local:
+        tier = replace(tier, accepts=policy.accepts_staleness or 0.0)
+    if policy.serve_invalidated and policy.consistency == "eventual":  # else a check says so
+        tier = replace(tier, serves_invalidated=policy.serve_invalidated)
+    return tier
 
 
 def _fingerprint(model: ModelType, policy: ModelPolicy) -> str:

@@ -5,6 +5,8 @@ from django.core.cache import caches
 
 from cachepatterns.conf import config
 from cachepatterns.read import claim
+from cachepatterns.read.floods import floods
+from cachepatterns.read.pool import pool
 from cachepatterns.registry import site
 from cachepatterns.stats.recorder import recorder
 from cachepatterns.write.fence import settle
@@ -23,6 +25,9 @@ def empty_cache() -> None:
     settle()  # what an earlier test had rolled back is bumped by a thread, sooner or later
     caches["default"].client.get_client(write=True).flushdb()
     nobody_writes()
+    assert pool.settle(20)
+    pool.forget()
+    floods.forget()
     claim.forget()  # the first load of a pattern goes the long way, whatever ran before
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cachepatterns import observe
-from cachepatterns.observe import ErrorEvent, InvalidationEvent, ReadEvent
+from cachepatterns.observe import ErrorEvent, InvalidationEvent, ReadEvent, RefreshEvent
 
 
 class Seen:
@@ -32,6 +32,10 @@ class Seen:
     @property
     def invalidations(self) -> list[InvalidationEvent]:
         return [e for e in self.events if isinstance(e, InvalidationEvent)]
+
+    @property
+    def refreshes(self) -> list[RefreshEvent]:
+        return [e for e in self.events if isinstance(e, RefreshEvent)]
 
     @property
     def errors(self) -> list[ErrorEvent]:

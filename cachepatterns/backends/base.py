@@ -180,11 +180,20 @@ class Backend(ABC):
         stamp_keys: Sequence[str],
         stamp_ttl: float,
         heard: Heard | None = None,
+        *,
+        brief: Sequence[str] = (),
+        brief_ttl: float = 0.0,
     ) -> None:
-        """Write entries, and let the stamps they rest on live `stamp_ttl` from now or longer.
+        """Write entries, and let the stamps they rest on live `stamp_ttl` from now or longer,
+        those that are `brief` for `brief_ttl` or less.
 
         `heard` as with `release`.
         """
+
+    @abstractmethod
+    def prolong(self, key: str, payload: bytes, ttl: float, heard: Heard | None = None) -> None:
+        """Write an entry where one stands, for `ttl` seconds from now; nothing where none does.
+        `heard` as with `release`."""
 
     @abstractmethod
     def delete(self, keys: Sequence[str]) -> int:

@@ -158,6 +158,9 @@ class LocMemBackend(Backend):
         stamp_keys: Sequence[str],
         stamp_ttl: float,
         heard: Heard | None = None,
+        *,
+        brief: Sequence[str] = (),
+        brief_ttl: float = 0.0,
     ) -> None:
         with self._lock:
             now = self._clock()
@@ -168,6 +171,17 @@ class LocMemBackend(Backend):
                 if stamp is not None:
                     deadline = max(self._values[key][1], now + stamp_ttl)
                     self._values[key] = (stamp, deadline)
+            for key in brief:
+                stamp = self._get(key)
+                if stamp is not None:
+                    self._values[key] = (stamp, min(self._values[key][1], now + brief_ttl))
+        if heard is not None:
+            heard(None)
+
+    def prolong(self, key: str, payload: bytes, ttl: float, heard: Heard | None = None) -> None:
+        with self._lock:
+            if self._get(key) is not None:
+                self._values[key] = (payload, self._clock() + ttl)
         if heard is not None:
             heard(None)
 

@@ -161,16 +161,30 @@ class RedisBackend(RedisRecords):
         stamp_keys: Sequence[str],
         stamp_ttl: float,
         heard: Heard | None = None,
+        *,
+        brief: Sequence[str] = (),
+        brief_ttl: float = 0.0,
     ) -> None:
         lasting = milliseconds(stamp_ttl)
         commands: list[Words] = [
             ("SET", key, payload, "PX", milliseconds(ttl)) for key, payload, ttl in items
         ]
         commands += [("PEXPIRE", key, lasting, "GT") for key in dict.fromkeys(stamp_keys)]
+        commands += [("PEXPIRE", key, milliseconds(brief_ttl), "LT") for key in brief]
+        if not commands:
+            return
         if heard is None:
             self.lines.call_many(lambda run: commands)
         else:
             self.lines.send(lambda run: commands, _telling(heard))
+
+    @translated
+    def prolong(self, key: str, payload: bytes, ttl: float, heard: Heard | None = None) -> None:
+        words: Words = ("SET", key, payload, "XX", "PX", milliseconds(ttl))
+        if heard is None:
+            self.lines.call(lambda run: words)
+        else:
+            self.lines.send(lambda run: (words,), _telling(heard))
 
     def settle(self) -> None:
         self.lines.hear_all()

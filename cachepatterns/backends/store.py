@@ -177,21 +177,29 @@ class Store:
         stamp_keys: Sequence[str],
         stamp_ttl: float,
         *,
+        brief: Sequence[str] = (),
+        brief_ttl: float = 0.0,
         wait: bool = False,
     ) -> None:
         """Store entries. The answer is not waited for, unless asked to: one that is lost costs a
         miss. After a bad one it is, until they are good again, so that the numbers tell what is
         stored."""
+        more = {"brief": brief, "brief_ttl": brief_ttl} if brief else {}
+        given: tuple[Any, ...] = (items, stamp_keys, stamp_ttl)
         if wait or self._is_doubtful:
-            self.call("store", self.backend.store, items, stamp_keys, stamp_ttl)
+            self.call("store", self.backend.store, *given, **more)
             self._is_doubtful = False
         else:
-            self.call("store", self.backend.store, items, stamp_keys, stamp_ttl, self._stored)
+            self.call("store", self.backend.store, *given, self._stored, **more)
 
     def _stored(self, error: BackendError | None) -> None:
         if error is not None:
             self._is_doubtful = True
             self._failed("store", error)
+
+    def prolong(self, key: str, payload: bytes, ttl: float) -> None:
+        """Let an entry live longer. The answer is not waited for, as with `store`."""
+        self.call("store", self.backend.prolong, key, payload, ttl, self._stored)
 
     def settle(self) -> None:
         """Look at the answers that nobody has waited for."""

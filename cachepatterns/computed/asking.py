@@ -22,8 +22,9 @@ from cachepatterns.exceptions import CorruptEntry
 from cachepatterns.observe import ErrorEvent, ReadEvent, emit
 from cachepatterns.read.dependencies import Dependencies, tier_for
 from cachepatterns.read.eligibility import why_not_here, why_not_in_transaction
-from cachepatterns.read.lookup import Question, question_on, read
+from cachepatterns.read.lookup import read
 from cachepatterns.read.options import ReadOptions, why_uncached
+from cachepatterns.read.question import Question, question_on
 from cachepatterns.read.within import computation, computing
 from cachepatterns.transactions import is_customised
 

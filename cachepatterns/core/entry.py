@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from cachepatterns.conf import Config
 from cachepatterns.core.codec import UNDECODABLE, Row, decode_rows, decoder
@@ -47,6 +48,11 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     @property
     def ttl(self) -> float:
         return self.ttl_ms / 1e3
+
+    @property
+    def ends_at(self) -> float:
+        """The end of its TTL, in Unix time."""
+        return self.stored_at + self.ttl_ms / 1e3
 
     def decode(self) -> list[Row]:
         """The rows, as fresh objects. Raises `CorruptEntry`."""
@@ -107,6 +113,11 @@ def pack(
             body=body,
         )
     )
+
+
+def prolonged(entry: Entry, ends_at: float) -> bytes:
+    """The bytes of `entry`, but for its TTL, which ends at that Unix time."""
+    return _encoder.encode(replace(entry, ttl_ms=int((ends_at - entry.stored_at) * 1e3)))
 
 
 def unpack(payload: bytes) -> Entry:

@@ -23,7 +23,8 @@ from cachepatterns.read.answering import answer
 from cachepatterns.read.asking import verified
 from cachepatterns.read.eligibility import why_not_here
 from cachepatterns.read.lease import lease_keys
-from cachepatterns.read.lookup import Question, read
+from cachepatterns.read.lookup import read
+from cachepatterns.read.question import Question
 from cachepatterns.read.rowplans import RowPlan
 from cachepatterns.transactions import source_id
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from django.db import connections, models
-from django.db.models import sql
+from django.db import models
 
-from cachepatterns.core.asked import AGGREGATES, EXISTS, RAW, Asked
+from cachepatterns.core.asked import RAW, Asked
 from cachepatterns.core.codec import Row
 from cachepatterns.exceptions import CorruptEntry
-from cachepatterns.read.direct import AGGREGATES as KINDS
-
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in KINDS}
+from cachepatterns.read.statement import told
 
 
 def answer(question: Asked, model: type[models.Model], using: str) -> list[Row]:
@@ -21,16 +17,7 @@ def answer(question: Asked, model: type[models.Model], using: str) -> list[Row]:
 
     Raises Django's `DatabaseError`.
     """
-    with connections[using].cursor() as cursor:
-        cursor.execute(question.sql, _driver_values(question))
-        rows = cursor.fetchmany(1) if question.single else cursor.fetchall()
-        names = tuple(column[0] for column in cursor.description or ())
-    if question.form == EXISTS:
-        return [(1,)] if rows else []
-    if question.form == RAW:
-        return [(*names, *row) for row in rows]
-    found = [tuple(row[: question.columns]) for row in rows]
-    return _converted(found, question, model, using) if question.form == AGGREGATES else found
+    return comparable(told(question, model, using)(), question)
 
 
 def comparable(rows: Sequence[Row], question: Asked) -> list[Row]:
@@ -46,27 +33,3 @@ def comparable(rows: Sequence[Row], question: Asked) -> list[Row]:
         return [(*names, *row) for row in zip(*columns, strict=True)]
     except (TypeError, ValueError) as error:
         raise CorruptEntry(f"no result of raw SQL: {error}") from error
-
-
-def _converted(
-    rows: list[Row], question: Asked, model: type[models.Model], using: str
-) -> list[Row]:
-    """Numbers as `aggregate()` gives them, and entries hold them."""
-    query = sql.Query(model)
-    columns = [
-        _KINDS[kind](column).resolve_expression(query) for kind, column in question.aggregates
-    ]
-    compiler = query.get_compiler(using)
-    converters = compiler.get_converters(columns)
-    return [tuple(row) for row in compiler.apply_converters(rows, converters)]
-
-
-def _driver_values(question: Asked) -> Any:
-    """The parameters as they were sent, in the driver's own types."""
-    values = question.parameters()
-    if any(question.kinds):
-        from psycopg.types import numeric
-
-        pairs = zip(values, question.kinds, strict=True)
-        values = [getattr(numeric, kind)(value) if kind else value for value, kind in pairs]
-    return dict(zip(question.names, values, strict=True)) if question.names else values

@@ -11,7 +11,6 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.sql.constants import SINGLE
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from cachepatterns.backends.base import Item
@@ -22,6 +21,7 @@ from cachepatterns.core.codec import Row
 from cachepatterns.core.key import asked_key
 from cachepatterns.exceptions import CorruptEntry, UnstorableValue
 from cachepatterns.observe import BurstLog
+from cachepatterns.read.statement import Statement, compiled
 
 log = BurstLog()
 
@@ -136,14 +136,29 @@ class Noted:
             self._sent = noted
         return None
 
+    def of(self, load: Callable[[], list[Row]]) -> Noted:
+        """Another load of the same."""
+        return Noted(load, self._using, self._form, self._ordered, self._aggregates)
+
+    def as_asked(self, question: Any) -> bytes:
+        """As `foretold`; raises `UnstorableValue` where that is not known."""
+        known = self.foretold(question)
+        if known is None:
+            raise UnstorableValue("raw SQL is known when it is sent")
+        return known
+
     def _note(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         self._sent.append((sql, params))
         return execute(sql, params, many, context)
 
 
+class _Caught(Exception):
+    """The statement is known, and not sent."""
+
+
 def question_item(asker: Any, question: Any, ttl: float) -> list[Item]:
-    """What to store beside the entry of `question`: mostly nothing. `asker` is a compiler, or
-    what has noted its statement."""
+    """What to store beside the entry of `question`: mostly nothing. `asker` is a compiler, a
+    statement, or what has noted its own."""
     is_noted = isinstance(asker, Noted)
     if asker is None or not (asker.is_chosen if is_noted else _is_chosen()):
         return []
@@ -156,6 +171,10 @@ def question_item(asker: Any, question: Any, ttl: float) -> list[Item]:
     except Exception:  # the page has its answer; it must not break for what is kept beside it
         log.log("cachepatterns could not keep what was asked", exc_info=True)
         return []
+
+
+def _statement(asker: Any, question: Any) -> Statement:
+    return asker if isinstance(asker, Statement) else compiled(asker, question.using)
 
 
 def _is_chosen() -> bool:
@@ -189,43 +208,8 @@ def _signature(key: str, payload: bytes) -> bytes:
     return salted_hmac("cachepatterns.asked", told, algorithm="sha256").digest()
 
 
-def packed(compiler: Any, question: Any) -> bytes:
-    """What a compiler was asked; raises `UnstorableValue`."""
-    sql, params = compiler.asked
-    single = compiler.asked_for == SINGLE
-    columns = compiler.col_count if single or compiler.has_extra_select else None
-    return asked.pack(
-        question.using,
-        sql,
-        params,
-        stamps=question.stamps,
-        guards=question.guards,
-        single=single,
-        columns=columns,
-        ordered=_is_count(compiler.query) or is_told_to_the_last_row(compiler.query),
-    )
-
-
-def _is_count(query: Any) -> bool:
-    """Whether it only asks how many rows there are: which ones makes no difference."""
-    return hasattr(query, "inner_query") and list(query.annotation_select) == ["__count"]
-
-
-def is_told_to_the_last_row(query: Any) -> bool:
-    """Whether the query's order leaves no choice: it names a unique field of its own model, and
-    no join can show one of its rows twice."""
-    if hasattr(query, "inner_query") or query.combinator or query.distinct:
-        return False
-    if query.group_by is not None or query.extra_order_by:
-        return False
-    if any(_multiplies(join) for join in query.alias_map.values()):
-        return False
-    meta = query.get_meta()
-    unique = {"pk"} | {f.name for f in meta.concrete_fields if f.unique and not f.null}
-    ordering = query.order_by or (meta.ordering if query.default_ordering else ())
-    return any(isinstance(name, str) and name.lstrip("-+") in unique for name in ordering)
-
-
-def _multiplies(join: Any) -> bool:
-    field = getattr(join, "join_field", None)
-    return field is not None and not (field.many_to_one or field.one_to_one)
+def packed(asker: Any, question: Any) -> bytes:
+    """What a compiler, or a statement, was asked; raises `UnstorableValue`."""
+    if not isinstance(asker, Statement):
+        asker = compiled(asker, question.using)
+    return asker.as_asked(question)

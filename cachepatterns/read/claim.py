@@ -41,7 +41,7 @@ from cachepatterns.read.standing import WRITER, mint_missing, served
 from cachepatterns.transactions import in_transaction
 
 if TYPE_CHECKING:
-    from cachepatterns.read.lookup import Question
+    from cachepatterns.read.question import Question
 
 SLOW_SECONDS = 0.01
 """From which time on a load is worth four round trips more."""
@@ -139,8 +139,11 @@ class Turn:
             store.disclaim(name, token)
 
 
-def take_turn(store: Store, question: Question, stamps: list[bytes]) -> Turn:
-    """Claim the load of what is missing, or wait for who has, ``FLIGHT_TIMEOUT`` at most.
+def take_turn(
+    store: Store, question: Question, stamps: list[bytes], passed: bytes | None = None
+) -> Turn:
+    """Claim the load of what is missing, or wait for who has, ``FLIGHT_TIMEOUT`` at most. `passed`
+    is what the caller has found there: valid or not, it is no answer.
 
     Half of it is what a claim lives: if its owner dies there is time for another's load.
     """
@@ -155,14 +158,14 @@ def take_turn(store: Store, question: Question, stamps: list[bytes]) -> Turn:
             if not all(found.is_open) or not found.leased:
                 turn.unfit = NO_LEASE if all(found.is_open) else WRITER
                 break
-            turn.rows = served(payload, standing)
+            turn.rows = None if payload == passed else served(payload, standing)
             if turn.rows is not None:
                 turn.payload = payload
                 break
             if standing != turn.stamps:
                 turn.end()
                 minted = mint_missing(
-                    store, question.guards, question.stamps, standing, question.ttl
+                    store, question.guards, question.stamps, standing, question.reach
                 )
                 if minted is None:
                     turn.unfit = WRITER

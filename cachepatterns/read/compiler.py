@@ -26,9 +26,11 @@ from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import dependencies, tier_for
 from cachepatterns.read.eligibility import why_not_here, why_not_this
-from cachepatterns.read.lookup import Question, question_on, read
+from cachepatterns.read.lookup import read
 from cachepatterns.read.options import DEFAULT, ReadOptions
 from cachepatterns.read.pattern import pattern_of
+from cachepatterns.read.question import Question, question_on
+from cachepatterns.read.statement import Statement, compiled
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id, source_id
 
@@ -98,10 +100,13 @@ class CachedCompilerMixin(_Base):
             return [] if found is None else [found]
 
         base_execute = super().execute_sql
-        rows = read(question, load, self)
+        rows = read(question, load, self, again=self._again)
         if result_type == MULTI:
             return [rows]
         return rows[0] if rows else None
+
+    def _again(self) -> Statement:
+        return compiled(self, self.using)
 
     @property
     def _rows_query(self) -> Any:

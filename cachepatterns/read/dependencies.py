@@ -18,7 +18,7 @@ from cachepatterns.conf import config
 from cachepatterns.core import tag
 from cachepatterns.core.sqlcolumns import used_names
 from cachepatterns.core.sqltext import ReadText
-from cachepatterns.core.tier import Tier
+from cachepatterns.core.tier import Tier, strictest
 from cachepatterns.declarations import ModelType
 from cachepatterns.narrowing import (
     NO_VALUE,
@@ -155,18 +155,14 @@ def tier_for(found: Dependencies, options: ReadOptions) -> Tier:
     if options.tier is not None:
         chosen = tiers()[options.tier]
         accepted = [policy.policy.accepts_staleness or 0.0 for policy in found.policies]
-        return replace(chosen, accepts=min(accepted, default=0.0)) if chosen.local else chosen
-    known = [policy.tier for policy in found.policies if policy.tier.ttl is not None]
-    shortest = min(known, key=lambda tier: tier.ttl or 0.0, default=_UNDECLARED)
-    return replace(
-        shortest,
-        negative_ttl=min([tier.negative_ttl for tier in known], default=60.0),
-        accepts=min([tier.accepts for tier in known], default=0.0),
-    )
-
-
-_UNDECLARED = Tier(name="", ttl=60.0)
-"""For tables that have no policy of their own."""
+        return replace(
+            chosen,
+            accepts=min(accepted, default=0.0) if chosen.local else 0.0,
+            serves_invalidated=min(
+                [policy.tier.serves_invalidated for policy in found.policies], default=0.0
+            ),
+        )
+    return strictest([policy.tier for policy in found.policies])
 
 
 def _filtered_relations(query: Any) -> set[str]:

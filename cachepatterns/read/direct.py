@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from django.db import connections
-from django.db.models import Avg, Count, IntegerField, Max, Min, QuerySet, Sum
+from django.db.models import IntegerField, QuerySet, Sum
 from django.db.models.query import (
     FlatValuesListIterable,
     ModelIterable,
@@ -31,11 +31,10 @@ from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.instances import is_stock_fetch_mode, link_known
 from cachepatterns.read.lookup import read
 from cachepatterns.read.plans import ROWS, QueryPlan, plain, plans_of
+from cachepatterns.read.question import Load
 from cachepatterns.read.shape import shape_of
+from cachepatterns.read.statement import AGGREGATES, compiled
 from cachepatterns.registry import site
-
-AGGREGATES = frozenset({Avg, Count, Max, Min, Sum})
-"""Those whose like is known by their class and their column."""
 
 
 def fetch(queryset: Any) -> list[Any] | None:
@@ -44,26 +43,32 @@ def fetch(queryset: Any) -> list[Any] | None:
     if finish is None or not is_stock_fetch_mode(queryset):
         return None
 
-    def load(using: str) -> list[Row]:
-        found = plain(queryset.query).get_compiler(using).execute_sql(MULTI)
-        return list(chain.from_iterable(found))
-
-    found = _ask(queryset, ROWS, load, asker=_Statement(queryset))
+    found = _ask(queryset, ROWS, partial(_Rows, queryset))
     return None if found is None else finish(queryset, *found)
 
 
-class _Statement:
-    """What would be asked of the database, for the share of the entries beside which it is kept
-    (`read.asking`): only then is it compiled."""
+class _Rows:
+    """Asks the database for the rows of a queryset.
+
+    The statement itself is compiled only where it is wanted: for the share of the entries beside
+    which it is kept (`read.asking`), and to be sent without the reader.
+    """
 
     asked_for = MULTI
 
-    def __init__(self, queryset: Any) -> None:
-        self._queryset = queryset
+    def __init__(self, queryset: Any, using: str) -> None:
+        self._queryset, self._using = queryset, using
+
+    def __call__(self) -> list[Row]:
+        found = plain(self._queryset.query).get_compiler(self._using).execute_sql(MULTI)
+        return list(chain.from_iterable(found))
+
+    def again(self) -> Load:
+        return compiled(self, self._using)
 
     @cached_property
     def _compiler(self) -> Any:
-        return plain(self._queryset.query).get_compiler(self._queryset.db)
+        return plain(self._queryset.query).get_compiler(self._using)
 
     @cached_property
     def asked(self) -> tuple[str, tuple[Any, ...]]:
@@ -78,15 +83,13 @@ class _Statement:
 
 def count(queryset: Any) -> int | None:
     """`queryset.count()`."""
-    found = _ask(queryset, "count", lambda using: [(_plain_set(queryset, using).count(),)])
+    found = _ask(queryset, "count", partial(_Number, queryset, "count", _count, ()))
     return None if found is None else found[0][0][0]
 
 
 def exists(queryset: Any) -> bool | None:
     """`queryset.exists()`."""
-    found = _ask(
-        queryset, "exists", lambda using: [(1,)] if _plain_set(queryset, using).exists() else []
-    )
+    found = _ask(queryset, "exists", partial(_Number, queryset, "exists", _exists, ()))
     return None if found is None else bool(found[0])
 
 
@@ -96,20 +99,57 @@ def aggregate(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     if not asked or _goes_by_ignored(queryset.model, asked):
         return None
 
-    def load(using: str) -> list[Row]:
-        return [tuple(_plain_set(queryset, using).aggregate(*args, **kwargs).values())]
+    def ask(plain_set: QuerySet[Any]) -> list[Row]:
+        return [tuple(plain_set.aggregate(*args, **kwargs).values())]
 
-    found = _ask(queryset, "aggregate", load, tuple(asked.items()))
+    more = tuple(asked.items())
+    number = partial(_Number, queryset, "aggregate", ask, tuple(asked.values()))
+    found = _ask(queryset, "aggregate", number, more)
     return None if found is None else dict(zip(asked, found[0][0], strict=True))
+
+
+def _count(plain_set: QuerySet[Any]) -> list[Row]:
+    return [(plain_set.count(),)]
+
+
+def _exists(plain_set: QuerySet[Any]) -> list[Row]:
+    return [(1,)] if plain_set.exists() else []
+
+
+class _Number(Noted):
+    """Asks the database for a number or two of a queryset, as only Django knows to spell it."""
+
+    __slots__ = ("_ask", "_queryset")
+
+    def __init__(
+        self,
+        queryset: Any,
+        operation: str,
+        ask: Callable[[QuerySet[Any]], list[Row]],
+        aggregates: tuple[tuple[str, str], ...],
+        using: str,
+    ) -> None:
+        self._queryset, self._ask = queryset, ask
+        form = _FORMS[operation]
+        # Of a slice whose order is not told, an aggregate may be of other rows each time.
+        is_told = form != forms.AGGREGATES
+        super().__init__(partial(_now, ask, queryset, using), using, form, is_told, aggregates)
+
+    def again(self) -> Load:
+        return self.of(partial(self._ask, _plain_set(self._queryset, self._using)))
+
+
+def _now(ask: Callable[[QuerySet[Any]], list[Row]], queryset: Any, using: str) -> list[Row]:
+    return ask(_plain_set(queryset, using))
 
 
 def _ask(
     queryset: Any,
     operation: str,
-    load: Callable[[str], list[Row]],
+    asking: Callable[[str], Any],
     more: tuple[Any, ...] = (),
-    asker: Any = None,
 ) -> tuple[list[Row], QueryPlan] | None:
+    """The rows that answer, and how they are decoded. `asking` makes what asks an alias."""
     if not config().SHORTCUTS or queryset._for_write:
         return None
     recipe = queryset.recipe
@@ -136,13 +176,8 @@ def _ask(
         question = plan.question((*values, more) if more else values)
     except NO_VALUE:
         return None
-    loading: Callable[[], list[Row]] = partial(load, using)
-    if asker is None:
-        form = _FORMS[operation]
-        # Of a slice whose order is not told, an aggregate may be of other rows each time.
-        is_told = form != forms.AGGREGATES
-        loading = asker = Noted(loading, using, form, is_told, tuple([each for _, each in more]))
-    return read(question, loading, asker), plan
+    load = asking(using)
+    return read(question, load, load, again=load.again), plan
 
 
 _FORMS = {"count": forms.ROWS, "exists": forms.EXISTS, "aggregate": forms.AGGREGATES}

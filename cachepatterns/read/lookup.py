@@ -22,11 +22,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import msgspec
 from django.db import connections
 from django.utils.asyncio import async_unsafe
 
@@ -34,12 +33,9 @@ from cachepatterns import around, sampling
 from cachepatterns.backends.near import Cells
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.conf import config
-from cachepatterns.core import codec, outcome
+from cachepatterns.core import outcome
 from cachepatterns.core.codec import Row
-from cachepatterns.core.entry import pack, unpack
-from cachepatterns.core.guard import guard_of
-from cachepatterns.core.key import guard_key, tag_key
-from cachepatterns.core.tier import Tier, jittered
+from cachepatterns.core.entry import unpack
 from cachepatterns.exceptions import (
     BackendError,
     ConfigurationError,
@@ -51,88 +47,41 @@ from cachepatterns.read.asking import question_item
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.flight import Flights
-from cachepatterns.read.lease import NO_LEASE, lease_keys
+from cachepatterns.read.floods import FLOOD, STAMP_SECONDS, floods, narrow
+from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.origin import why_not_keep
+from cachepatterns.read.outage import is_outage
+from cachepatterns.read.question import Again, Load, Question
 from cachepatterns.read.remembering import record
+from cachepatterns.read.softly import DATABASE_FAILED, Spare, judge, near_ttl, spare_one
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
+from cachepatterns.read.storing import make_entry, unstored_reason
 from cachepatterns.read.within import computation
-
-Load = Callable[[], list[Row]]
-
-TOO_LARGE = "too large"
 
 misconfigured = BurstLog()
 flights: Flights[bytes] = Flights()
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is asked: where its answer stands, what it depends on, which database alias
-    answers it otherwise, how long the answer may live."""
-
-    key: str
-    stamps: tuple[str, ...]
-    """The keys of the stamps under its tags (`stamp_keys`)."""
-    guards: tuple[str, ...]
-    """The keys of the guards of all its tags, each once (`guard_keys`)."""
-    leases: tuple[str, ...]
-    """The keys of the leases that must stand (`lease_keys`)."""
-    using: str
-    """Empty for computed values, which ask the databases that they read (`read.within`)."""
-    ttl: float
-    negative_ttl: float
-    """How long it may be believed that there is nothing."""
-    jitter: float
-    accepts: float
-    """Seconds that an answer from this process's memory may be old; 0 where none may be."""
-    label: str
-    pattern: str
-
-    def lifetime(self, rows: Sequence[Row]) -> float:
-        """The TTL of an entry that holds `rows`, jitter included."""
-        ttl = self.ttl if rows else min(self.ttl, self.negative_ttl)
-        return jittered(ttl, self.jitter, random.random)
-
-
-def question_on(
-    tags: Sequence[str], tier: Tier, *, key: str, using: str, label: str, pattern: str
-) -> Question:
-    """The question whose answer rests on `tags`, and lives as long as `tier` says (it caches)."""
-    assert tier.ttl is not None
-    return Question(
-        key=key,
-        stamps=stamp_keys(tags),
-        guards=guard_keys(tags),
-        leases=lease_keys(tags),
-        using=using,
-        ttl=tier.ttl,
-        negative_ttl=tier.negative_ttl,
-        jitter=tier.jitter,
-        accepts=tier.accepts,
-        label=label,
-        pattern=pattern,
-    )
-
-
-def stamp_keys(tags: Iterable[str]) -> tuple[str, ...]:
-    prefix = config().PREFIX
-    return tuple(tag_key(prefix, tag) for tag in tags)
-
-
-def guard_keys(tags: Iterable[str]) -> tuple[str, ...]:
-    prefix = config().PREFIX
-    return tuple(guard_key(prefix, name) for name in dict.fromkeys(map(guard_of, tags)))
-
-
 @async_unsafe  # also where it hits: code that works must not depend on what is cached
-def read(question: Question, load: Load, asker: Any = None) -> list[Row]:
+def read(
+    question: Question,
+    load: Load,
+    asker: Any = None,
+    *,
+    again: Again | None = None,
+    survives: Callable[[BaseException], bool] = is_outage,
+) -> list[Row]:
     """The rows that answer `question`, from the cache or by calling `load`.
 
-    `asker` is the compiler that knows the statement, where there is one.
+    `asker` is the compiler that knows the statement, where there is one. `again` gives a load for
+    another thread, or `None` where there can be none: then nothing is refreshed in the background
+    (`Again`). `survives` tells of an error of the load whether it may be answered by an entry that
+    is past its time (``stale_if_error``); else it is raised, as ever.
     """
     if around.hooks:
         operation = _operation("get", question, asker)
-        return around.run(operation, partial(_read, question, load, asker))
-    return _read(question, load, asker)
+        return around.run(operation, partial(_read, question, load, asker, again, survives))
+    return _read(question, load, asker, again, survives)
 
 
 def _operation(name: str, question: Question, asker: Any = None) -> around.Operation:
@@ -146,7 +95,13 @@ def _operation(name: str, question: Question, asker: Any = None) -> around.Opera
     )
 
 
-def _read(question: Question, load: Load, asker: Any) -> list[Row]:
+def _read(
+    question: Question,
+    load: Load,
+    asker: Any,
+    again: Again | None,
+    survives: Callable[[BaseException], bool],
+) -> list[Row]:
     started = time.perf_counter()
     if random.random() < sampling.share:
         sampling.tell(question, partial(record, asker, question))
@@ -168,10 +123,19 @@ def _read(question: Question, load: Load, asker: Any) -> list[Row]:
                 [g for g, is_open in zip(guards, found.is_open, strict=True) if not is_open]
             )
             return _from_database(question, load, started, outcome.MISS, WRITER)
-        if not found.leased:
-            return _from_database(question, load, started, outcome.MISS, NO_LEASE)
         payload, *standing = found.values
-        rows = served(payload, standing)
+        if not found.leased:
+            kept = Spare(survives, spare_one(question, payload, standing))
+            return _from_database(question, load, started, outcome.MISS, NO_LEASE, kept)
+        spare: Spare | None = None
+        if question.soft is None or payload is None:
+            rows = served(payload, standing)
+        else:
+            judged = judge(store, question, payload, standing, started, again)
+            rows, spare = judged.rows, Spare(survives, judged.spare)
+            if rows is not None and judged.stale:
+                _count(question, outcome.STALE, started, reason=judged.stale)
+                return rows
         if rows:
             if cells is not None and payload is not None:
                 _keep_near(store, question, payload, cells)
@@ -186,7 +150,11 @@ def _read(question: Question, load: Load, asker: Any) -> list[Row]:
             if config().SHADOW and payload is not None and random.random() < config().SHADOW:
                 shadowing.compare(question, rows, payload, load, asker)
             return rows
-        held = mint_missing(store, guards, stamps, standing, question.ttl)
+        if payload is None and None in standing and floods.is_on(question.label):
+            rows = _sifted(question, load, started)
+            if not rows:
+                return []
+        held = mint_missing(store, guards, stamps, standing, question.reach)
     except BackendError:
         return _from_database(question, load, started, outcome.ERROR, "cache failed")
     except ConfigurationError as error:
@@ -197,45 +165,26 @@ def _read(question: Question, load: Load, asker: Any) -> list[Row]:
         return _from_database(question, load, started, outcome.MISS, WRITER)
     # Those that were minted have been given their time then.
     lasting = () if None in standing else question.stamps
-    missed = _Missed(payload, is_outdated(payload, standing))
-    return _load_once(store, question, held, load, started, asker, lasting, missed)
+    missed = _Missed(payload, is_outdated(payload, standing), narrow(stamps, standing))
+    return _load_once(store, question, held, load, started, asker, lasting, missed, spare)
 
 
 def _keep_near(store: Store, question: Question, payload: bytes, cells: Cells) -> None:
     entry = unpack(payload)
-    ttl = entry.stored_at + entry.ttl - time.time()
+    ttl = near_ttl(question, entry)
     if question.leases:
         ttl = min(ttl, question.accepts)  # nobody tells us when a lease is not renewed
-    store.near.put(question.key, entry, cells, ttl)
-
-
-def make_entry(rows: list[Row], stamps: Sequence[bytes], ttl: float, load_seconds: float) -> bytes:
-    """The payload of `rows`; raises `UnstorableValue` with the reason."""
-    signature, body = codec.encode_rows(rows)
-    payload = pack(
-        stamps=stamps,
-        stored_at=time.time(),
-        load_seconds=load_seconds,
-        ttl=ttl,
-        row_count=len(rows),
-        signature=signature,
-        body=body,
-        compress_above=config().COMPRESS_ABOVE,
-    )
-    if len(payload) > config().MAX_VALUE_BYTES:
-        raise UnstorableValue(TOO_LARGE)
-    return payload
-
-
-def unstored_reason(error: UnstorableValue) -> str:
-    return TOO_LARGE if str(error) == TOO_LARGE else "unstorable"
+    if ttl > 0:
+        store.near.put(question.key, entry, cells, ttl)
 
 
 class _Missed(NamedTuple):
-    """The entry that stood there and could not be served, and whether a write was why."""
+    """The entry that stood there and could not be served, whether a write was why, and the
+    stamps that were missing which concern little else."""
 
     payload: bytes | None
     is_outdated: bool
+    narrow: Sequence[str]
 
 
 def _load_once(
@@ -247,6 +196,7 @@ def _load_once(
     asker: Any,
     lasting: Sequence[str],
     missed: _Missed,
+    spare: Spare | None,
 ) -> list[Row]:
     flight = (question.key, tuple(stamps))
     land = flights.lead(flight)
@@ -255,13 +205,13 @@ def _load_once(
         if shared is not None:
             _count(question, outcome.SHARED, started)
             return unpack(shared).decode()
-        return _from_database(question, load, started, outcome.MISS, "flight failed")
+        return _from_database(question, load, started, outcome.MISS, "flight failed", spare)
     turn = claim.Turn(stamps)
     payload: bytes | None = None
     how, reason, size, took = outcome.MISS, "load failed", 0, 0.0
     try:
         if claim.is_worth_it(question, missed.payload):
-            turn = claim.take_turn(store, question, stamps)
+            turn = claim.take_turn(store, question, stamps, missed.payload)
             if turn.rows is not None:
                 how, reason, payload = outcome.SHARED, "", turn.payload
                 return turn.rows
@@ -283,19 +233,39 @@ def _load_once(
         if unfit:
             return rows
         ttl = question.lifetime(rows)
+        brief = () if rows else missed.narrow
         try:
+            if not rows and not floods.admits(question.label):
+                reason = FLOOD
+                store.store([], (), 0.0, brief=brief, brief_ttl=STAMP_SECONDS)
+                return rows
             payload = make_entry(rows, turn.stamps, ttl, took)
             size = len(payload)
-            items = [(question.key, payload, ttl), *question_item(asker, question, ttl)]
+            kept = question.kept(ttl, rows)
+            items = [(question.key, payload, kept), *question_item(asker, question, kept)]
             # Who waits for our claim looks for the entry once it is gone.
             wait = turn.is_claimed
-            keep = partial(store.store, items, lasting, question.ttl + STAMP_MARGIN, wait=wait)
+            keep = partial(
+                store.store,
+                items,
+                lasting,
+                question.reach + STAMP_MARGIN,
+                brief=brief,
+                brief_ttl=kept + STAMP_SECONDS,
+                wait=wait,
+            )
             around.run(_operation("set", question), keep) if around.hooks else keep()
         except UnstorableValue as error:
             reason = unstored_reason(error)
         except BackendError:
             reason = "store failed"
         return rows
+    except Exception as error:
+        rescue = None if spare is None else spare.rows(question, error)
+        if rescue is None:
+            raise
+        how, reason = outcome.STALE, DATABASE_FAILED
+        return rescue
     finally:
         land(payload)
         turn.end()
@@ -310,11 +280,34 @@ def _load_once(
         )
 
 
-def _from_database(
-    question: Question, load: Load, started: float, how: str, reason: str
-) -> list[Row]:
+def _sifted(question: Question, load: Load, started: float) -> list[Row]:
+    """What the database says, asked before any stamp is minted: in a flood, what is not there
+    leaves nothing behind."""
     before = time.perf_counter()
     rows = load()
+    if not rows:
+        took = time.perf_counter() - before
+        _count(question, outcome.MISS, started, load_seconds=took, reason=FLOOD)
+    return rows
+
+
+def _from_database(
+    question: Question,
+    load: Load,
+    started: float,
+    how: str,
+    reason: str,
+    spare: Spare | None = None,
+) -> list[Row]:
+    before = time.perf_counter()
+    try:
+        rows = load()
+    except Exception as error:
+        rescue = None if spare is None else spare.rows(question, error)
+        if rescue is None:
+            raise
+        _count(question, outcome.STALE, started, reason=DATABASE_FAILED)
+        return rescue
     _count(question, how, started, load_seconds=time.perf_counter() - before, reason=reason)
     return rows
 

@@ -29,9 +29,9 @@ from cachepatterns.narrowing import NO_VALUE, narrowing_lookups, spellings, tag_
 from cachepatterns.policy import Narrowing, ResolvedPolicy
 from cachepatterns.read.dependencies import dependencies, tier_for
 from cachepatterns.read.instances import Instances
-from cachepatterns.read.lookup import Question, question_on
 from cachepatterns.read.options import ReadOptions
 from cachepatterns.read.pattern import pattern_of
+from cachepatterns.read.question import Question, question_on
 from cachepatterns.read.recipe import Recipe, Step
 from cachepatterns.read.shape import Shape, Values, places_of, shape_of, spelled
 from cachepatterns.registry import site

@@ -27,8 +27,9 @@ from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.dependencies import Dependencies, tables_read, tier_for
 from cachepatterns.read.eligibility import why_not_here
-from cachepatterns.read.lookup import Question, question_on, read
+from cachepatterns.read.lookup import read
 from cachepatterns.read.options import ReadOptions
+from cachepatterns.read.question import Question, question_on
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import database_id, source_id
 
@@ -83,7 +84,11 @@ class CachedRawQuery(sql.RawQuery):
             return
         answer: Any
         load = Noted(self._load, self.using, RAW, False)
-        ((names, *columns),) = read(question, load, load)
+
+        def again() -> Noted:
+            return load.of(self.clone(self.using)._load)
+
+        ((names, *columns),) = read(question, load, load, again=again)
         answer = _Answer(names, list(zip(*columns, strict=True)))
         self.cursor = answer
 

@@ -23,10 +23,10 @@ from cachepatterns.exceptions import UnstorableValue
 from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.eligibility import why_not_kept_here
-from cachepatterns.read.lookup import make_entry, unstored_reason
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.rowplans import RowPlan, row_plan
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, mint_missing
+from cachepatterns.read.storing import make_entry, unstored_reason
 
 
 class Refreshed(NamedTuple):
@@ -54,8 +54,8 @@ def refresh(policy: ResolvedPolicy, rows: Sequence[Mapping[str, Any]], using: st
     store = current_store()
     if store.undelivered:
         return Refreshed(0, "bumps owed")
-    ttl, nothing = plans[0].asked.ttl, [None] * len(stamps)
-    minted = mint_missing(store, plans[0].guards, stamps, nothing, ttl)
+    reach, nothing = plans[0].asked.reach, [None] * len(stamps)
+    minted = mint_missing(store, plans[0].guards, stamps, nothing, reach)
     if minted is None:
         return Refreshed(0, WRITER)
     held = dict(zip(stamps, minted, strict=True))
@@ -70,7 +70,7 @@ def refresh(policy: ResolvedPolicy, rows: Sequence[Mapping[str, Any]], using: st
         if reason:
             return Refreshed(0, reason)
     if items:
-        store.store(items, stamps, ttl + STAMP_MARGIN)
+        store.store(items, stamps, reach + STAMP_MARGIN)
     return Refreshed(len(found))
 
 
@@ -111,5 +111,5 @@ def _entries(
             payload = make_entry([row], [held[key] for key in question.stamps], ttl, 0.0)
         except UnstorableValue as error:
             return [], unstored_reason(error)
-        items.append((question.key, payload, ttl))
+        items.append((question.key, payload, question.kept(ttl, [row])))
     return items, ""

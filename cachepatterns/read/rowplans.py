@@ -25,8 +25,9 @@ from cachepatterns.narrowing import as_stored, finds_equals_only, tag_field
 from cachepatterns.policy import Narrowing, ResolvedPolicy
 from cachepatterns.read.eligibility import why_not_here
 from cachepatterns.read.instances import Instances, has_outdated_from_db
-from cachepatterns.read.lookup import Question, question_on
 from cachepatterns.read.pattern import row_pattern
+from cachepatterns.read.question import Question, question_on
+from cachepatterns.read.statement import Statement
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import database_id, source_id
 
@@ -110,13 +111,20 @@ class RowPlan:
 
     def load(self, values: Sequence[Any]) -> list[Row]:
         """The raw rows that hold one of `values`; one query."""
+        return list(chain.from_iterable(self._compiler(values).execute_sql(MULTI)))
+
+    def statement(self, value: Any) -> Statement:
+        """The query for the row that holds `value`."""
+        text, params = self._compiler([value]).as_sql()
+        return Statement(using=self.using, sql=text, params=params)
+
+    def _compiler(self, values: Sequence[Any]) -> Any:
         query: Any = sql.Query(self._model)
         name = self.narrowing.field.attname
         one = {name: values[0]} if len(values) == 1 else {f"{name}__in": values}
         query.add_q(models.Q(**one))
         query.clear_ordering(force=True)
-        found = query.get_compiler(using=self.using).execute_sql(MULTI)
-        return list(chain.from_iterable(found))
+        return query.get_compiler(using=self.using)
 
     def instances(self, rows: Iterable[Row], model: type[models.Model]) -> list[Any]:
         """Fresh instances of `model`, the plan's or a proxy of it."""

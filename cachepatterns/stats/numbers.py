@@ -42,6 +42,8 @@ class Numbers:
     """Those of the hits that told that there is nothing."""
     near: int = 0
     """Those of the hits that the process's own memory answered."""
+    stale: int = 0
+    """Those of the hits that an entry past its time has answered."""
     misses: int = 0
     outdated: int = 0
     """Those of the misses that found an entry which a write had made worthless."""
@@ -55,6 +57,11 @@ class Numbers:
     hit_seconds: float = 0.0
     miss_seconds: float = 0.0
     load_seconds: float = 0.0
+    refreshes: int = 0
+    """Entries loaded anew in the background."""
+    extensions: int = 0
+    """Entries that were given a longer life because they are still asked for."""
+    refresh_failures: int = 0
     stored_entries: int = 0
     stored_bytes: int = 0
     invalidations: int = 0
@@ -63,6 +70,9 @@ class Numbers:
     tags: int = 0
     bypass_reasons: Mapping[str, int] = field(default_factory=dict)
     unstored_reasons: Mapping[str, int] = field(default_factory=dict)
+    stale_reasons: Mapping[str, int] = field(default_factory=dict)
+    refresh_skips: Mapping[str, int] = field(default_factory=dict)
+    """Refreshes that were not begun or came to nothing, by reason."""
     sources: Mapping[str, int] = field(default_factory=dict)
     call_sites: Mapping[CallSite, int] = field(default_factory=dict)
     """Where the coarse writes came from."""

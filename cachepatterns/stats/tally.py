@@ -16,6 +16,7 @@ from cachepatterns.observe import (
     InvalidationEvent,
     PatternEvent,
     ReadEvent,
+    RefreshEvent,
     ShadowEvent,
 )
 from cachepatterns.stats import fields
@@ -73,6 +74,8 @@ class Tally:
             self._word(fields.DONE, event.label, last=what, by=event.count)
         elif type(event) is ShadowEvent:
             self._word(fields.DONE, event.label, last=f"shadowed: {event.verdict}")
+        elif type(event) is RefreshEvent:
+            self._refresh(event)
         elif type(event) is ErrorEvent:
             self._word(fields.ERRORS, event.operation, last=event.kind)
 
@@ -87,6 +90,8 @@ class Tally:
             known.surplus += event.count - 1
         known.seconds += event.seconds
         if how in outcome.ANSWERED:
+            if how == outcome.STALE:
+                self._word(fields.STALE, label, pattern, event.reason, event.count)
             self.latency[fields.HIT_LATENCY, label, pattern, bucket_of(event.seconds)] += 1
         elif how in _LOADED:
             known.load_seconds += event.load_seconds
@@ -101,6 +106,15 @@ class Tally:
                 self._word(fields.UNSTORED, label, pattern, event.reason, event.count)
         elif how == outcome.BYPASS:
             self._word(fields.BYPASSED, label, pattern, event.reason, event.count)
+
+    def _refresh(self, event: RefreshEvent) -> None:
+        label, pattern = event.label, self._capped(event.label, event.pattern)
+        self._word(fields.REFRESHES, label, pattern, event.result)
+        if event.reason:
+            self._word(fields.REFRESH_SKIPS, label, pattern, event.reason)
+        if event.stored_bytes:
+            self._word(fields.STORED_BYTES, label, pattern, by=event.stored_bytes)
+            self._word(fields.STORED_ENTRIES, label, pattern)
 
     def _invalidation(self, event: InvalidationEvent) -> None:
         self._word(fields.EVENTS)

@@ -11,7 +11,7 @@ from cachepatterns.exceptions import CorruptEntry
 from cachepatterns.hotkeys import HotKey
 from cachepatterns.read.again import alias_of, parts, row_of
 from cachepatterns.read.dependencies import NO_VALUE
-from cachepatterns.read.lookup import Question
+from cachepatterns.read.question import Question
 
 
 def stand(keys: Sequence[HotKey]) -> list[HotKey]:

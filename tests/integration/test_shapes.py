@@ -17,8 +17,8 @@ from cachepatterns.read import plans
 from cachepatterns.read.dependencies import dependencies
 from cachepatterns.read.direct import fetch
 from cachepatterns.read.instances import is_stock, maker
-from cachepatterns.read.lookup import stamp_keys
 from cachepatterns.read.plans import plain, plans_of
+from cachepatterns.read.question import stamp_keys
 from cachepatterns.read.shape import shape_of
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id

@@ -19,7 +19,7 @@ from django.db import connection
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.conf import config
 from cachepatterns.read import direct
-from cachepatterns.read.lookup import Question
+from cachepatterns.read.question import Question
 from cachepatterns.read.standing import served
 from shop.servers import EmbeddedValkey
 from tests.app.models import Category
@@ -70,7 +70,7 @@ class Table:
         """What a reader of the list asks the cache, as the code itself puts it."""
         asked: list[Question] = []
 
-        def spy(question: Question, load: Any, *asker: Any) -> Any:
+        def spy(question: Question, load: Any, *asker: Any, **more: Any) -> Any:
             asked.append(question)
             return load()
 
