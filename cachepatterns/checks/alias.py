@@ -11,11 +11,12 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 
 from cachepatterns.backends.store import make_backend
 from cachepatterns.checks.words import did_you_mean
-from cachepatterns.conf import config
+from cachepatterns.conf import config, user_settings
 from cachepatterns.exceptions import ConfigurationError
 
 LONG_TIMEOUT = 2.0
 """Seconds a page may wait for the cache: above, a slow cache is worse than none."""
+RETRIES = ("retry", "retry_on_timeout", "retry_on_error")
 CACHE_SESSIONS = (
     "django.contrib.sessions.backends.cache",
     "django.contrib.sessions.backends.cached_db",
@@ -49,6 +50,7 @@ def check_alias(**kwargs: Any) -> list[CheckMessage]:
         found += _locmem(alias)
     else:
         found += _timeout(alias, options)
+        found += _retries(alias, options)
     return found
 
 
@@ -85,6 +87,38 @@ def _timeout(alias: str, conf: Mapping[str, Any]) -> Iterator[CheckMessage]:
             hint=hint,
             id="cachepatterns.W004",
         )
+
+
+def _retries(alias: str, conf: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    options = conf.get("OPTIONS") or {}
+    given = {**options, **(options.get("CONNECTION_POOL_KWARGS") or {})}
+    locations = conf.get("LOCATION") or ""
+    for location in [locations] if isinstance(locations, str) else locations:
+        given |= {k: v[0] for k, v in parse_qs(urlsplit(str(location)).query).items()}
+    asked = [name for name in RETRIES if given.get(name) not in (None, False, [], "false", "no")]
+    if asked:
+        yield Warning(
+            f"CACHES[{alias!r}] retries ({', '.join(asked)}): when Redis is away, every page "
+            "waits that many times before it asks the database.",
+            hint="Leave it out. A connection that was closed while it was idle is opened anew "
+            "all the same.",
+            id="cachepatterns.W012",
+        )
+
+
+def check_prefix(**kwargs: Any) -> list[CheckMessage]:
+    """The site has keys of its own; for ``check --deploy``."""
+    if "PREFIX" in user_settings():
+        return []
+    return [
+        Warning(
+            f'CACHEPATTERNS has no PREFIX: keys begin with "{config().PREFIX}:", as those of any '
+            "other site on the same Redis that has said nothing.",
+            hint='Name it after the site: CACHEPATTERNS["PREFIX"] = "shop". Sites that share a '
+            "database share the prefix, too.",
+            id="cachepatterns.W013",
+        )
+    ]
 
 
 def _sessions(alias: str) -> Iterator[CheckMessage]:

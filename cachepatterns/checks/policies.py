@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning  # noqa: A004
 from django.db import models
 
-from cachepatterns.checks.settings import check_ttl
+from cachepatterns.checks.settings import check_ttl, check_volatile
 from cachepatterns.checks.words import did_you_mean
 from cachepatterns.declarations import SECRETS, is_session
 from cachepatterns.policy import ModelPolicy, ResolvedPolicy, kind_of
@@ -19,6 +19,7 @@ from cachepatterns.registry import site, tiers
 from cachepatterns.sources import lacks_sources, named_sources, source
 
 MANAGERS = frozenset({"declared", "all"})
+UNSTORABLE = frozenset({"RangeField", "HStoreField"})
 SENSITIVE_FIELDS = frozenset(
     {
         "password", "passwd", "password_hash", "passphrase", "secret", "secret_key",
@@ -47,6 +48,7 @@ def check_policies(**kwargs: Any) -> list[CheckMessage]:
         found += _sources(policy)
         found += _base_manager(policy)
         found += _sensitive(policy)
+        found += _unstorable(policy)
         found += _huge(policy)
         found += _never(policy)
     return found
@@ -63,6 +65,7 @@ def _tier(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
         )
     if policy.policy.ttl is not None:
         yield from check_ttl(policy.policy.ttl, policy.origin)
+        yield from check_volatile(name, policy.policy.ttl, policy.origin)
     accepted = policy.policy.accepts_staleness
     if accepted is not None:
         yield from check_ttl(accepted, policy.origin, "accepts_staleness")
@@ -244,3 +247,31 @@ def _never(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
             obj=policy.model,
             id="cachepatterns.W008",
         )
+
+
+def _unstorable(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    if not policy.tier.caches or policy.by_wildcard:
+        return
+    meta: Any = policy.model._meta
+    names = [field.name for field in meta.concrete_fields if not _has_codec(field)]
+    if names:
+        yield Warning(
+            f"{policy.label}: the values of {', '.join(map(repr, names))} can not be stored, so "
+            "no row of it ever is.",
+            hint='Use tier = "never", or keep such columns in a model of their own. Queries that '
+            "leave them out (values(), only()) are cached.",
+            obj=policy.model,
+            id="cachepatterns.W015",
+        )
+
+
+def _has_codec(field: Any) -> bool:
+    """Whether the codec knows what the driver gives for a field; of fields of one's own nobody
+    knows."""
+    base = getattr(field, "base_field", None)
+    if base is not None and type(field).__name__ == "ArrayField":
+        return _has_codec(base)
+    return not any(
+        cls.__name__ in UNSTORABLE and cls.__module__.startswith("django.contrib.postgres.")
+        for cls in type(field).__mro__
+    )

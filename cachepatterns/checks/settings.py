@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,6 +32,9 @@ SHARES = {
     "VERIFY_SHARE": "0.05 lets cache_verify ask every twentieth query again.",
     "HOT_SHARE": "0.02 notes the keys of every fiftieth read, beyond the first of each minute.",
 }
+PREFIX = re.compile(r"[\w.:-]+\Z")
+VOLATILE_SECONDS = 300
+"""What is called volatile and lives longer is something else."""
 WORDS = {"ON_REDIS_ERROR": ("database", "refuse"), "RELAY": ("", "thread")}
 TIER_OPTIONS = ("ttl", "jitter", "negative_ttl", "local")
 POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
@@ -47,7 +51,14 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
                 id="cachepatterns.E001",
             )
         ]
-    return [*_keys(found), *_numbers(found), *_words(found), *_tiers(), *_models()]
+    return [
+        *_keys(found),
+        *_prefix(found),
+        *_numbers(found),
+        *_words(found),
+        *_tiers(),
+        *_models(),
+    ]
 
 
 def _keys(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -58,6 +69,17 @@ def _keys(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
                 hint=did_you_mean(key, KEYS),
                 id="cachepatterns.E004",
             )
+
+
+def _prefix(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    prefix = found.get("PREFIX", Config().PREFIX)
+    if not isinstance(prefix, str) or not PREFIX.match(prefix):
+        yield Error(
+            f'CACHEPATTERNS["PREFIX"] is {prefix!r}, which keys can not begin with.',
+            hint="Letters, digits, and - _ . : (none of which a search for keys takes for "
+            'anything else). "shop" is a good one.',
+            id="cachepatterns.E019",
+        )
 
 
 def _numbers(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -115,6 +137,7 @@ def _tiers() -> Iterator[CheckMessage]:
                 )
         if "ttl" in options and options["ttl"] is not None:
             yield from check_ttl(options["ttl"], where)
+            yield from check_volatile(name, options["ttl"], where)
         if "negative_ttl" in options:
             yield from check_ttl(options["negative_ttl"], where, "negative_ttl")
         if not isinstance(options.get("local", False), bool):
@@ -157,6 +180,17 @@ def check_ttl(value: Any, where: str, option: str = "ttl") -> Iterator[CheckMess
             f"{where}: {option} is {value!r}, not a positive number of seconds.",
             hint='To cache nothing, use tier = "never".',
             id="cachepatterns.E008",
+        )
+
+
+def check_volatile(tier: str, ttl: Any, where: str) -> Iterator[CheckMessage]:
+    """A warning where the tier's name promises less than its TTL keeps."""
+    if tier == "volatile" and _is_number(ttl) and ttl > VOLATILE_SECONDS:
+        yield Warning(
+            f"{where}: volatile entries that live {ttl:g} seconds are none.",
+            hint=f'Stay below {VOLATILE_SECONDS} seconds, or take tier = "semi_static": '
+            "invalidation keeps its entries as right.",
+            id="cachepatterns.W014",
         )
 
 

@@ -348,3 +348,60 @@ def test_the_star_asks_for_no_other_managers_but_says_what_is_sensitive(configur
     configure(MODELS={"*": {"managers": "all"}})
     assert {message.obj for message in found("W001")} <= before
     assert [message.obj._meta.label for message in found("W006")] == ["auth.User"]
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", "site*", None, "[x]"])
+def test_e019_a_prefix_that_keys_can_not_begin_with(configure, prefix):
+    configure(PREFIX=prefix)
+    assert len(found("E019")) == 1
+
+
+def test_w012_retries_on_the_request_path(alias):
+    alias(OPTIONS={"CONNECTION_POOL_KWARGS": {"retry_on_timeout": True}})
+    (message,) = found("W012")
+    assert "retry_on_timeout" in message.msg
+    alias(LOCATION="redis://127.0.0.1:6379/0?retry_on_timeout=true", OPTIONS={})
+    assert len(found("W012")) == 1
+    alias(OPTIONS={"CONNECTION_POOL_KWARGS": {"retry_on_error": []}}, LOCATION="redis://x/0")
+    assert found("W012") == []
+
+
+def test_w014_a_volatile_tier_that_is_none(configure, policy):
+    configure(TIERS={"volatile": {"ttl": 301}})
+    assert "semi_static" in found("W014")[0].hint
+    configure(TIERS={"volatile": {"ttl": 300}})
+    assert found("W014") == []
+    policy(tier="volatile", ttl=600)
+    assert len(found("W014")) == 1
+
+
+def test_w015_fields_whose_values_can_not_be_stored(monkeypatch):
+    from django.contrib.postgres.fields import ArrayField, HStoreField, IntegerRangeField
+
+    with isolate_apps("tests.app"):
+
+        class Booking(models.Model):  # noqa: DJ008 - for the check alone
+            during = IntegerRangeField()
+            more = ArrayField(IntegerRangeField())
+            words = ArrayField(models.TextField())
+            extra = HStoreField()
+
+            objects = CachedManager()
+
+            class Meta:
+                app_label = "app"
+                base_manager_name = "objects"
+
+    site.register(Booking, Plain)
+    try:
+        (message,) = found("W015")
+    finally:
+        site.unregister(Booking)
+    assert "'during', 'more', 'extra' can not be stored" in message.msg
+
+
+def test_w016_the_folder_in_which_processes_count_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "nowhere"))
+    assert "before the first worker" in found("W016")[0].hint
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    assert found("W016") == []

@@ -8,6 +8,8 @@ import redis
 from django.core.checks import run_checks
 from django.db import connection
 
+from cachepatterns.observe import ReadEvent
+from cachepatterns.stats.recorder import Recorder
 from shop.servers import EmbeddedValkey
 from tests.events import eventually
 
@@ -155,3 +157,31 @@ def test_e030_a_database_that_does_not_answer(server, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
     monkeypatch.setitem(connection.settings_dict, "PORT", "1")
     assert "DATABASES['default']" in found("E030")[0].hint
+
+
+def test_w027_a_model_that_the_cache_probably_hurts(settings):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "PREFIX": f"check-{os.getpid()}"}
+    assert found("W027") == []
+    recorder = Recorder(background=False)
+    for outcome, times in (("hit", 60), ("miss", 240)):
+        for _ in range(times):
+            recorder(ReadEvent("app.item", "list", outcome, 0.001, 0.004))
+    recorder.flush()
+    (message,) = found("W027")
+    assert "app.item: probably hurting" in message.msg
+    assert message.hint
+
+
+def test_w013_no_prefix_of_one_s_own_is_told_before_a_deployment(settings):
+    assert found("W013") == []
+    settings.CACHEPATTERNS = {"STATS": False}
+    assert "PREFIX" in found("W013")[0].hint
+    assert not [m for m in run_checks(tags=["cachepatterns"]) if m.id.endswith("W013")]
+
+
+def test_w017_several_workers_and_nothing_that_adds_them_up(monkeypatch, settings):
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    assert "PROMETHEUS_MULTIPROC_DIR" in found("W017")[0].hint
+    assert not [m for m in run_checks(tags=["cachepatterns"]) if m.id.endswith("W017")]
+    settings.PROMETHEUS_METRICS_EXPORT_PORT_RANGE = range(8001, 8050)
+    assert found("W017") == []
