@@ -92,7 +92,7 @@ def test_bypasses_are_told_with_their_reasons_and_take_no_time_of_the_cache(item
     assert (bypassed(), reasons(), took()) == (1, 1, 0)
 
 
-def test_all_else_that_happens_is_told():
+def test_all_else_that_happens_is_told(silent_recorder):
     failures = Change("invalidation_failures_total")
     errors = Change("errors_total", operation="read", kind="timeout")
     shared = Change("flight_waits_total", outcome="shared")
