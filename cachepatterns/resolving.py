@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
@@ -49,10 +49,10 @@ def tiers() -> dict[str, Tier]:
             ttl=options.get("ttl", base.ttl),
             jitter=options.get("jitter", base.jitter),
             negative_ttl=options.get("negative_ttl", base.negative_ttl),
-            stale_for=options.get("stale_for", base.stale_for),
-            early_refresh=options.get("early_refresh", base.early_refresh),
-            stale_if_error=options.get("stale_if_error", base.stale_if_error),
-            max_age=options.get("max_age", base.max_age),
+            stale_for=_number(options, "stale_for", base.stale_for),
+            early_refresh=_number(options, "early_refresh", base.early_refresh),
+            stale_if_error=_number(options, "stale_if_error", base.stale_if_error),
+            max_age=_number(options, "max_age", base.max_age or 0.0) or None,
             local=options.get("local", base.local),
         )
     return found
@@ -64,6 +64,12 @@ def check_lifetime(tier: str | None, ttl: float | None) -> None:
         raise ValueError(f"No tier {tier!r}; there are {', '.join(sorted(tiers()))}.")
     if ttl is not None and ttl <= 0:
         raise ValueError(f"ttl must be positive seconds, not {ttl!r}.")
+
+
+def _number(options: Mapping[str, Any], name: str, default: float) -> float:
+    """What stands there; 0 for what is no number, which a check reports."""
+    value = options.get(name, default)
+    return float(value) if isinstance(value, (int, float)) and value > 0 else 0.0
 
 
 def narrowed_fields(model: ModelType, policy: ModelPolicy) -> Iterator[Narrowing]:
@@ -101,8 +107,9 @@ def _tier_of(policy: ModelPolicy) -> Tier:
         tier = replace(tier, ttl=policy.ttl)
     if tier.local:
         tier = replace(tier, accepts=policy.accepts_staleness or 0.0)
-    if policy.serve_invalidated and policy.consistency == "eventual":  # else a check says so
-        tier = replace(tier, serves_invalidated=policy.serve_invalidated)
+    if policy.consistency == "eventual":  # else a check says so
+        accepted = _number({"": policy.serve_invalidated}, "", 0.0)
+        tier = replace(tier, serves_invalidated=accepted)
     return tier
 
 

@@ -60,9 +60,10 @@ class Chart:
 
 
 def outcomes_chart(series: Sequence[Point]) -> Chart:
-    """Hits, shared loads, misses, bypasses and errors over time, as stacked bars."""
+    """Hits, stale ones, shared loads, misses, bypasses and errors over time, as stacked bars."""
     legend = (
         ("hit", _("hits")),
+        ("stale", _("past their time")),
         ("shared", _("shared loads")),
         ("miss", _("misses")),
         ("bypass", _("bypasses")),
@@ -133,7 +134,7 @@ def nice(value: float) -> float:
 
 
 def _outcomes(n: Numbers) -> tuple[int, ...]:
-    return (n.hits, n.shared, n.misses, n.bypasses, n.failures)
+    return (n.hits - n.stale, n.stale, n.shared, n.misses, n.bypasses, n.failures)
 
 
 def _latencies(n: Numbers) -> tuple[float | None, ...]:

@@ -216,6 +216,18 @@ def _policy(model: ModelReport) -> list[tuple[str, str, str]]:
     ttl = duration(resolved.tier.ttl) if resolved.tier.caches else _("not cached")
     tier = _("tier %(name)s") % {"name": resolved.tier.name}
     lines.append(("ttl", ttl, resolved.origin if policy.ttl is not None else tier))
+    soft = resolved.tier
+    for option, seconds in (
+        ("max_age", soft.max_age),
+        ("stale_for", soft.stale_for),
+        ("stale_if_error", soft.stale_if_error),
+    ):
+        if seconds:
+            lines.append((option, duration(seconds), tier))
+    if soft.early_refresh:
+        lines.append(("early_refresh", f"{soft.early_refresh:g}", tier))
+    if soft.serves_invalidated:
+        line("serve_invalidated", duration(soft.serves_invalidated))
     name = "narrow_by_only" if policy.narrow_by_only is not None else "narrow_by"
     line(name, ", ".join(n.name for n in resolved.narrowing) or "–")
     line("affects", _("rules of its own") if resolved.has_rules else _("none"))

@@ -16,6 +16,7 @@ from cachepatterns.checks.monitoring import (
     check_prometheus_processes,
 )
 from cachepatterns.checks.policies import check_policies
+from cachepatterns.checks.refreshing import check_refreshing
 from cachepatterns.checks.replicas import check_replicas, check_undeclared_replicas
 from cachepatterns.checks.settings import check_settings
 
@@ -28,6 +29,7 @@ def connect() -> None:
         check_settings,
         check_alias,
         check_policies,
+        check_refreshing,
         check_replicas,
         check_eventual,
         check_prometheus,

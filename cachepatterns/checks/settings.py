@@ -10,6 +10,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 
+from cachepatterns.checks.refreshing import SOFT_OPTIONS
 from cachepatterns.checks.words import did_you_mean
 from cachepatterns.conf import KEYS, Config, user_settings
 from cachepatterns.declarations import EVERY, EVERY_OPTIONS
@@ -26,6 +27,8 @@ POSITIVE = (
     "STATS_FLUSH_SECONDS",
     "OUTBOX_RETENTION_SECONDS",
     "LEASE_SECONDS",
+    "REFRESH_THREADS",
+    "REFRESH_QUEUE",
 )
 SHARES = {
     "SHADOW": "0.01 compares every hundredth hit with the database.",
@@ -36,7 +39,7 @@ PREFIX = re.compile(r"[\w.:-]+\Z")
 VOLATILE_SECONDS = 300
 """What is called volatile and lives longer is something else."""
 WORDS = {"ON_REDIS_ERROR": ("database", "refuse"), "RELAY": ("", "thread")}
-TIER_OPTIONS = ("ttl", "jitter", "negative_ttl", "local")
+TIER_OPTIONS = ("ttl", "jitter", "negative_ttl", "local", *SOFT_OPTIONS)
 POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
 
 

@@ -158,6 +158,8 @@ def _load(store: Store, question: Question, load: Load, stamps: list[bytes]) -> 
     if unfit:
         _emit(question, outcome.SKIPPED, unfit)
         return
+    if hasattr(load, "stamps"):
+        load.stamps = stamps
     before = time.perf_counter()
     with claim.loading:
         rows = load()

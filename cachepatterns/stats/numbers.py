@@ -57,11 +57,6 @@ class Numbers:
     hit_seconds: float = 0.0
     miss_seconds: float = 0.0
     load_seconds: float = 0.0
-    refreshes: int = 0
-    """Entries loaded anew in the background."""
-    extensions: int = 0
-    """Entries that were given a longer life because they are still asked for."""
-    refresh_failures: int = 0
     stored_entries: int = 0
     stored_bytes: int = 0
     invalidations: int = 0
@@ -70,9 +65,6 @@ class Numbers:
     tags: int = 0
     bypass_reasons: Mapping[str, int] = field(default_factory=dict)
     unstored_reasons: Mapping[str, int] = field(default_factory=dict)
-    stale_reasons: Mapping[str, int] = field(default_factory=dict)
-    refresh_skips: Mapping[str, int] = field(default_factory=dict)
-    """Refreshes that were not begun or came to nothing, by reason."""
     sources: Mapping[str, int] = field(default_factory=dict)
     call_sites: Mapping[CallSite, int] = field(default_factory=dict)
     """Where the coarse writes came from."""

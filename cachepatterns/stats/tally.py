@@ -91,7 +91,7 @@ class Tally:
         known.seconds += event.seconds
         if how in outcome.ANSWERED:
             if how == outcome.STALE:
-                self._word(fields.STALE, label, pattern, event.reason, event.count)
+                self._word(fields.DONE, label, last=f"stale: {event.reason}", by=event.count)
             self.latency[fields.HIT_LATENCY, label, pattern, bucket_of(event.seconds)] += 1
         elif how in _LOADED:
             known.load_seconds += event.load_seconds
@@ -109,9 +109,8 @@ class Tally:
 
     def _refresh(self, event: RefreshEvent) -> None:
         label, pattern = event.label, self._capped(event.label, event.pattern)
-        self._word(fields.REFRESHES, label, pattern, event.result)
-        if event.reason:
-            self._word(fields.REFRESH_SKIPS, label, pattern, event.reason)
+        said = f"{event.result}: {event.reason}" if event.reason else event.result
+        self._word(fields.DONE, label, last=f"refresh: {said}")
         if event.stored_bytes:
             self._word(fields.STORED_BYTES, label, pattern, by=event.stored_bytes)
             self._word(fields.STORED_ENTRIES, label, pattern)

@@ -123,6 +123,28 @@ def test_storing_an_entry_lets_its_stamps_live_on_and_changes_none(backend):
     assert backend.get_many(["t"]) == [b"stamp"]
 
 
+def test_stamps_that_are_said_to_be_brief_live_no_longer_than_that(backend):
+    mint(backend, {"s": b"one", "t": b"two"}, ttl=3000)
+    backend.store([("k", b"v", MINUTE)], [], 0.0, brief=["s"], brief_ttl=30)
+    backend.store([], [], 0.0, brief=["s", "none"], brief_ttl=2000)
+    lives = {info.key: info.ttl for info in backend.inspect(["s", "t"])}
+    assert lives["s"] <= 30
+    assert lives["t"] > 2000
+    assert backend.get_many(["s", "none"]) == [b"one", None]
+
+
+def test_an_entry_is_given_a_longer_life_where_it_stands(backend):
+    put(backend, k=b"v")
+    backend.prolong("k", b"w", 600)
+    backend.prolong("none", b"w", 600)
+    heard = []
+    backend.prolong("k", b"x", 700, heard.append)
+    assert eventually(lambda: backend.get_many(["k", "none"]) == [b"x", None])
+    backend.settle()
+    assert heard == [None]
+    assert backend.inspect(["k"])[0].ttl > 600
+
+
 def test_storing_an_entry_never_shortens_a_stamps_life(backend):
     """Another entry, of a longer tier, may rest on it too."""
     mint(backend, {"t": b"stamp"}, 3600.0)

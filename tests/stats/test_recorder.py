@@ -9,11 +9,12 @@ from django.db import connection
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.exceptions import BackendError
-from cachepatterns.observe import ErrorEvent, InvalidationEvent, ReadEvent
+from cachepatterns.observe import ErrorEvent, InvalidationEvent, ReadEvent, RefreshEvent
 from cachepatterns.stats import tally
 from cachepatterns.stats.buckets import MINUTES, PERIODS
 from cachepatterns.stats.recorder import Recorder
 from cachepatterns.stats.report import report
+from cachepatterns.stats.summing import amounts, numbers
 from tests.events import seen
 
 HIT = ReadEvent("app.item", "list:category", "hit", 0.0004)
@@ -349,3 +350,17 @@ def test_failing_flushes_are_logged_once_per_burst(clock, recorder, redis_down, 
             recorder(HIT)
             recorder.flush()
     assert sum("could not flush" in line.message for line in caplog.records) == 1
+
+
+def test_what_is_past_its_time_and_what_is_refreshed_is_told_apart():
+    counted = tally.Tally()
+    counted.add(ReadEvent("app.item", "list", "stale", reason="expired", count=2))
+    counted.add(RefreshEvent("app.item", "list", "refreshed", load_seconds=0.2, stored_bytes=80))
+    counted.add(RefreshEvent("app.item", "list", "skipped", "pool full"))
+    found = numbers(amounts(counted.written()))
+    assert (found.hits, found.stale, found.stored_entries) == (2, 2, 1)
+    assert found.done == {
+        "stale: expired": 2,
+        "refresh: refreshed": 1,
+        "refresh: skipped: pool full": 1,
+    }

@@ -18,6 +18,7 @@ from cachepatterns.observe import (
     InvalidationEvent,
     PatternEvent,
     ReadEvent,
+    RefreshEvent,
     ShadowEvent,
     StateEvent,
     WarmEvent,
@@ -86,6 +87,11 @@ class Listener:
             self._state(event)
         elif isinstance(event, PatternEvent):
             self._count(metrics.patterns, event.label, self._word(event.what, "what"))(event.count)
+        elif isinstance(event, RefreshEvent):
+            what = self._word(f"refresh: {event.result}", "what")
+            self._count(metrics.patterns, event.label, what)(1)
+            if event.stored_bytes:
+                metrics.sizes.labels(event.label).observe(event.stored_bytes)
         elif isinstance(event, WarmEvent):
             self._count(metrics.warmed, event.label)(event.stored)
         elif isinstance(event, ShadowEvent):
