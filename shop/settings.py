@@ -100,6 +100,11 @@ if os.environ.get("SHOP_OUTBOX") == "1" and is_on("event-driven"):
     CACHEPATTERNS |= {"OUTBOX": True, "RELAY": "thread", "LEASE_SECONDS": 60}
 if not is_on("herd"):
     CACHEPATTERNS |= {"FLIGHT_TIMEOUT": 0.0}
+if is_on("debugging"):
+    # The share of the hits that is compared with the database: none, unless asked for.
+    CACHEPATTERNS |= {"SHADOW": float(os.environ.get("SHOP_SHADOW", "0"))}
+if not is_on("monitoring"):
+    CACHEPATTERNS |= {"PROMETHEUS": False, "HOT_SHARE": 0, "TRACING": False}
 
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_CACHE_ALIAS = "sessions"
