@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.core.signals import request_started
 from django.db import connections
@@ -50,7 +53,21 @@ class CachePatternsConfig(AppConfig):
         pre_migrate.connect(outbox.expect_migration, sender=self)
         post_migrate.connect(triggers.keep_up, sender=self)
         autodiscover_modules("caching")
+        _register_sessions()
         receivers.connect()
         adoption.adopt_all()
         site.on_change(adoption.adopt_all)
         class_prepared.connect(adoption.adopt_new, dispatch_uid="cachepatterns.adoption")
+
+
+def _register_sessions() -> None:
+    """The engine imports Django's own, which is nothing for projects that use another one."""
+    from django.conf import settings
+
+    try:
+        import_module(settings.SESSION_ENGINE)
+    except Exception:
+        return  # Django says so itself, at the first request
+    ours = sys.modules.get("cachepatterns.contrib.sessions")
+    if ours is not None:
+        ours.register_sessions()

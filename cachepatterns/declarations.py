@@ -77,12 +77,16 @@ def covers(model: ModelType) -> bool:
         and not meta.swapped
         and not meta.abstract
         and meta.app_label != "cachepatterns"
-        and meta.label_lower not in SECRETS
-        and not is_session(model)
+        and not is_secret(model)
     )
 
 
-def is_session(model: ModelType) -> bool:
+def is_secret(model: ModelType) -> bool:
+    """Whether the rows let people in."""
+    return model._meta.label_lower in SECRETS or _is_session(model)
+
+
+def _is_session(model: ModelType) -> bool:
     """Sessions, of whatever app, are written at every request and let people in."""
     return any(base.__name__ == "AbstractBaseSession" for base in model.__mro__)
 

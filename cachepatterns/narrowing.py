@@ -19,6 +19,7 @@ from cachepatterns.policy import Narrowing, ResolvedPolicy
 
 MAX_VALUES = 32
 """An ``IN`` list with more values than this concerns any row: more tags than it spares."""
+TEXTS = frozenset({"text", "secret"})
 NO_VALUE = (ValueError, TypeError, OverflowError)
 """What spelling something raises that is no value of the field."""
 
@@ -58,7 +59,7 @@ def finds_equals_only(narrowing: Narrowing, connection: BaseDatabaseWrapper) -> 
     On MySQL and MariaDB a text finds whatever its collation holds for equal: 'ABC' the row
     'abc', whose writers name 'abc' in their tags.
     """
-    return not (connection.vendor == "mysql" and narrowing.kind == "text")
+    return not (connection.vendor == "mysql" and narrowing.kind in TEXTS)
 
 
 def tag_field(narrowing: Narrowing, policy: ResolvedPolicy) -> str:

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from cachepatterns.conf import config
 from cachepatterns.core.tier import BUILT_IN, NEVER, Tier
-from cachepatterns.declarations import Declaration, ModelType
+from cachepatterns.declarations import Declaration, ModelType, is_secret
 from cachepatterns.policy import ModelPolicy, Narrowing, ResolvedPolicy, kind_of
 from cachepatterns.sources import lacks_sources, sources
 
@@ -88,6 +88,8 @@ def narrowed_fields(model: ModelType, policy: ModelPolicy) -> Iterator[Narrowing
         if kind is None or column is None or f.attname in seen or f.model is not model:
             continue
         seen.add(f.attname)
+        if kind == "text" and is_secret(model):
+            kind = "secret"
         yield Narrowing(
             name=f.name, attname=f.attname, column=column, kind=kind, field=f, unique=f.unique
         )

@@ -84,6 +84,8 @@ class ProductPolicy(ModelPolicy):
     tier = "semi_static"
 
     def warm(self) -> Iterable[QuerySet[Any]]:
+        if not switches.is_on("warming"):
+            return
         yield queries.featured()
         yield queries.newest()
         yield queries.reduced()

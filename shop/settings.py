@@ -5,7 +5,7 @@ import os
 
 from shop import home
 from shop.addresses import cache_location, database_settings
-from shop.switches import is_on
+from shop.switches import has_wrong_policies, is_on
 
 BASE_DIR = home.BASE_DIR
 
@@ -84,7 +84,7 @@ _redis_options = {
 }
 CACHES = {
     "default": {**_redis, "KEY_PREFIX": "shop", "OPTIONS": _redis_options},
-    # Apart, so that a purge of the cache logs nobody out.
+    # For Django's own sessions (SHOP_WITHOUT=sessions), which a purge of the cache would end.
     "sessions": {**_redis, "KEY_PREFIX": "sessions", "OPTIONS": _redis_options},
 }
 
@@ -98,6 +98,8 @@ CACHEPATTERNS = {
 if os.environ.get("SHOP_OUTBOX") == "1" and is_on("event-driven"):
     # The web processes relay what they and others record; a busy machine may be late with that.
     CACHEPATTERNS |= {"OUTBOX": True, "RELAY": "thread", "LEASE_SECONDS": 60}
+if has_wrong_policies() and not is_on("advisor"):
+    CACHEPATTERNS |= {"STATS": False}
 if not is_on("herd"):
     CACHEPATTERNS |= {"FLIGHT_TIMEOUT": 0.0}
 if is_on("debugging"):
@@ -106,8 +108,11 @@ if is_on("debugging"):
 if not is_on("monitoring"):
     CACHEPATTERNS |= {"PROMETHEUS": False, "HOT_SHARE": 0, "TRACING": False}
 
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
-SESSION_CACHE_ALIAS = "sessions"
+# Read through the cache like any row: a logout ends a session for all servers with its COMMIT.
+SESSION_ENGINE = "cachepatterns.contrib.sessions"
+if not is_on("sessions"):
+    SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+    SESSION_CACHE_ALIAS = "sessions"
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
 LOGIN_URL = "login"

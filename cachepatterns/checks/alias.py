@@ -127,6 +127,7 @@ def _sessions(alias: str) -> Iterator[CheckMessage]:
             f"Sessions share the cache alias {alias!r} with the cached models: where memory is "
             "short, entries push sessions out.",
             hint="Give sessions an alias of their own (SESSION_CACHE_ALIAS), best on a server "
-            "that does not evict.",
+            'that does not evict; or set SESSION_ENGINE = "cachepatterns.contrib.sessions", which '
+            "reads from the database what was evicted.",
             id="cachepatterns.W005",
         )

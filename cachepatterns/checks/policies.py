@@ -12,7 +12,7 @@ from django.db import models
 
 from cachepatterns.checks.settings import check_ttl, check_volatile
 from cachepatterns.checks.words import did_you_mean
-from cachepatterns.declarations import SECRETS, is_session
+from cachepatterns.declarations import is_secret
 from cachepatterns.policy import ModelPolicy, ResolvedPolicy, kind_of
 from cachepatterns.queryset import CachedQuerySetMixin
 from cachepatterns.registry import site, tiers
@@ -203,7 +203,9 @@ def _sensitive(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
         return
     meta: Any = policy.model._meta
     secrets = sorted(SENSITIVE_FIELDS & {f.name for f in meta.concrete_fields})
-    if policy.label in SECRETS or is_session(policy.model) or secrets:
+    if policy.origin == "cachepatterns.contrib.sessions.SessionPolicy":
+        return  # chosen by SESSION_ENGINE; any engine that caches does so
+    if is_secret(policy.model) or secrets:
         what = f"its field {secrets[0]!r}" if secrets else "what lets people in"
         yield Warning(
             f"{policy.label} is cached with {what}: whoever reads Redis reads it.",

@@ -125,6 +125,13 @@ def _text(value: Any) -> str:
     return _safe(str(value))
 
 
+def _secret(value: Any) -> str:
+    """A text that lets people in, such as the key of a session: never as it is."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return _digest(str(value))
+
+
 def _uuid(value: Any) -> str:
     return value.hex if isinstance(value, uuid.UUID) else uuid.UUID(str(value)).hex
 
@@ -143,6 +150,7 @@ CANONICAL: Final[dict[str, Callable[[Any], str]]] = {
     "integer": _integer,
     "boolean": _boolean,
     "text": _text,
+    "secret": _secret,
     "uuid": _uuid,
     "date": _date,
 }
@@ -176,4 +184,8 @@ def _safe(text: str) -> str:
     """`text` itself where it is short and plain, else a digest of it."""
     if _PLAIN.match(text) and text != "NULL":
         return text
+    return _digest(text)
+
+
+def _digest(text: str) -> str:
     return "~" + blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from cachepatterns.declarations import find_model, is_secret
 from cachepatterns.observe import InvalidationEvent
 
 KEPT = 200
@@ -41,7 +42,7 @@ def document(event: InvalidationEvent, at: float) -> bytes:
             tags=sorted(event.tags)[:MAX_TAGS],
             tag_count=len(event.tags),
             object_label=event.object_label,
-            object_pk=event.object_pk,
+            object_pk=_shown(event),
             using=event.using,
             seconds=round(event.seconds, 6),
             delivered=event.delivered,
@@ -49,6 +50,12 @@ def document(event: InvalidationEvent, at: float) -> bytes:
             site=event.site,
         )
     )
+
+
+def _shown(event: InvalidationEvent) -> str | None:
+    """The object's key, unless it lets people in: who may look at the cache may not be them."""
+    model = find_model(event.object_label) if event.object_label else None
+    return None if model is not None and is_secret(model) else event.object_pk
 
 
 def parsed(documents: list[bytes]) -> list[Invalidation]:

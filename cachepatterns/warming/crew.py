@@ -89,6 +89,12 @@ def warm(policy: ResolvedPolicy, *, batch_size: int = 0, workers: int = 1) -> Wa
     return run(jobs, workers=workers).of(policy.label)
 
 
+def _wait_for(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.2)  # a join without end would not hear Ctrl-C everywhere
+
+
 class _Crew:
     """Workers that take their jobs from one list."""
 
@@ -124,22 +130,19 @@ class _Crew:
     def work_together(self, workers: int) -> None:
         """The same by `workers` threads; raises `KeyboardInterrupt` when they have stopped."""
         threads = [
-            threading.Thread(target=self._work_apart, name=f"cachepatterns-warm-{number}")
+            threading.Thread(
+                target=self._work_apart, name=f"cachepatterns-warm-{number}", daemon=True
+            )
             for number in range(workers)
         ]
-        for thread in threads:
-            thread.start()
         try:
-            self._wait_for(threads)
+            for thread in threads:
+                thread.start()
+            _wait_for(threads)
         except KeyboardInterrupt:
             self._stop.set()
-            self._wait_for(threads)
+            _wait_for(threads)  # a second one is for who can not wait: they end with the process
             raise
-
-    def _wait_for(self, threads: Sequence[threading.Thread]) -> None:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)  # a join without end would not hear Ctrl-C everywhere
 
     def _work_apart(self) -> None:
         try:

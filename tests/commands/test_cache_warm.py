@@ -1,6 +1,8 @@
 """cache_warm fills the cache with what policies declare, and says what it did."""
 
+import _thread
 import json
+import threading
 
 import pytest
 from django.db import connection
@@ -195,6 +197,22 @@ def test_workers_share_the_work_and_leave_no_connection_behind(run, warmable):
     assert answer.code == 0
     assert warmed(answer)["stored"] == 3
     eventually(lambda: backends() == 0)  # the server hears of their end a moment later
+
+
+def test_interrupted_its_workers_end_what_they_do_and_leave(run, warmable, monkeypatch):
+    original, first = jobs.cached, threading.Lock()
+
+    def cached(queryset):
+        if first.acquire(blocking=False):
+            _thread.interrupt_main()
+        return original(queryset)
+
+    monkeypatch.setattr(jobs, "cached", cached)
+    answer = run("cache_warm", "app.Item", "--workers", "2", "--json")
+    assert answer.code == 3
+    assert "Interrupted" in answer.err
+    assert warmed(answer)["stored"] == warmed(answer)["asked"] >= 1
+    eventually(lambda: backends() == 0)
 
 
 def test_when_redis_goes_away_the_database_is_left_alone(run, warmable, monkeypatch):

@@ -18,6 +18,7 @@ from django.db.models.options import Options
 from django.test.utils import CaptureQueriesContext, isolate_apps, modify_settings
 
 from cachepatterns import ModelPolicy, cached
+from cachepatterns.contrib.sessions import register_sessions
 from cachepatterns.queryset import CachedQuerySetMixin
 from cachepatterns.registry import site
 from tests.app.models import Item, Note, Secret
@@ -256,7 +257,15 @@ def test_words_of_their_own_are_not_taken_away(everything):
 # -- which models -------------------------------------------------------------------------
 
 
-def test_models_that_are_left_alone(everything):
+@pytest.fixture
+def other_sessions():
+    """Sessions of an engine that has registered nothing."""
+    site.unregister(Session)
+    yield
+    register_sessions()
+
+
+def test_models_that_are_left_alone(other_sessions, everything):
     for model in (Session, Visit, Summary):
         assert site.policy_for(model) is None
         assert type(model._default_manager)._queryset_class is models.QuerySet
@@ -265,7 +274,7 @@ def test_models_that_are_left_alone(everything):
     assert {"others.book", "others.book_tags", "auth.user", "app.secret"} <= labels
 
 
-def test_a_session_that_is_named_is_cached(say, fresh):
+def test_a_session_that_is_named_is_cached(other_sessions, say, fresh):
     say({**EVERYTHING, "sessions.Session": {"tier": "volatile"}})
     assert site.policy_for(Session).tier.name == "volatile"
     assert isinstance(Session.objects.all(), CachedQuerySetMixin)

@@ -36,7 +36,7 @@ def test_the_overview_shows_the_outbox(outbox, relay):
     assert "0 relays · no lease" in page
     relay.round()
     found = report()
-    assert found.state == "idle"
+    assert found.state in {"idle", "ok"}  # the page has read its visitor's session
     assert found.outboxes == outboxes()
     (box,) = found.outboxes
     assert (box.alias, box.backlog, box.oldest_seconds) == ("default", 0, None)

@@ -1,0 +1,113 @@
+"""When not to cache: a shop with two wrong policies, which the advisor finds by its traffic.
+
+It is a shop of its own, on a database of its own: servers that disagree on what is told apart
+must share neither.
+
+The interleaving: a price changes between any two visits of other products' pages. The misses that
+follow have to be told from those of entries that have run out: the cure for one is none for the
+other.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from shop.demo.actor import Actor, Pause
+from shop.demo.patterns.pattern import Pattern, Played, require
+from shop.demo.patterns.stage import Stage
+from shop.demo.site import Site
+from shop.demo.visitor import Visitor
+from shop.demo.web import workers
+from shop.servers.base import free_port
+
+ORDERS, PRICES, PAGES = 205, 34, 3
+ADAS_ORDERS = """
+INSERT INTO shop_order (number, user_id, email, full_name, address, postcode, city, country_id,
+    subtotal, shipping, discount, tax, total, created_at)
+SELECT 'W' || n, (SELECT id FROM auth_user WHERE username = 'ada'), '', '', '', '', '',
+    (SELECT min(id) FROM shop_country), 1, 0, 0, 0, 1, now()
+FROM generate_series(1, %s) AS n
+"""
+
+
+def changes_prices(pause: Pause, slug: str) -> None:
+    """Gives the product a new price each time it is told to."""
+    from shop.models import Product
+
+    for price in range(10, 10 + PRICES):
+        Product.objects.filter(slug=slug).update(price=price)
+        pause("changed")
+
+
+def perform(stage: Stage) -> Played:
+    with _wrong_shop(stage) as (shop, base):
+        ada = Visitor(base)
+        ada.login("ada", "customer")
+        for number in range(1, ORDERS + 1):
+            require(ada.get(f"/order/W{number}/").status == 200, "ada does not see her order")
+        with shop.database() as connection:
+            found = connection.execute("SELECT slug FROM shop_product WHERE is_active ORDER BY id")
+            changed, *visited = [slug for (slug,) in found.fetchmany(PAGES + 1)]
+        with Actor(shop.site.env, f"{__name__}.changes_prices", changed) as staff:
+            for _ in range(PRICES):
+                staff.until("changed")
+                for slug in visited:
+                    Visitor(base).get(f"/product/{slug}/")
+                staff.go_on()
+        return _judged(shop)
+
+
+@contextlib.contextmanager
+def _wrong_shop(stage: Stage) -> Iterator[tuple[Stage, str]]:
+    """Another shop on the stage's servers, with wrong policies."""
+    env = stage.site.env
+    with stage.database() as connection:
+        connection.execute("CREATE DATABASE wrong_shop")
+    folder = stage.site.directory / "wrong"
+    folder.mkdir()
+    own = {
+        "DATABASE_URL": urlsplit(env["DATABASE_URL"])._replace(path="/wrong_shop").geturl(),
+        "CACHE_URL": urlsplit(env["CACHE_URL"])._replace(path="/9").geturl(),
+        "SHOP_WRONG_POLICIES": "1",
+        "SHOP_OUTBOX": "",
+        "SHOP_HOME": str(folder),
+    }
+    site = Site(folder, {**env, **own}, [])
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    shop = Stage(site, base)
+    done = shop.manage("demo_prepare", "--products", "150", "--reviews", "150")
+    require(done.returncode == 0, f"demo_prepare failed: {done.stderr}")
+    with shop.database() as connection:
+        connection.execute(ADAS_ORDERS, [ORDERS])
+    with workers(site, port=port, count=1):
+        yield shop, base
+
+
+def _judged(shop: Stage) -> Played:
+    def told() -> dict[str, dict[str, object]]:
+        done = shop.manage("cache_advise", "shop", "--since", "1h", "--json")
+        require(done.returncode == 0, f"cache_advise left with {done.returncode}: {done.stderr}")
+        advice = json.loads(done.stdout)["advice"]
+        found = {each["label"]: each["change"] for each in advice if each["change"]}
+        return found if {"shop.order", "shop.product"} <= set(found) else {}
+
+    changes = shop.until("advice on both policies", told)  # the servers tell every few seconds
+    require(
+        changes["shop.order"] == {"set": {"tier": "never"}, "drop": []},
+        f"of orders it proposes {changes['shop.order']}",
+    )
+    require(
+        changes["shop.product"] == {"set": {}, "drop": ["narrow_by_only"]},
+        f"of products it proposes {changes['shop.product']}",
+    )
+    (product,) = [m for m in shop.stats()["models"] if m["label"] == "shop.product"]
+    return Played(
+        counters={"wrong policies": 2, "found": 2, "misses of products": product["misses"]},
+        sql_saved=0,
+        interleaving="misses after another product's new price are not taken for expired ones",
+    )
+
+
+PATTERN = Pattern(number=12, name="advisor", title="When not to cache", perform=perform)
