@@ -161,7 +161,7 @@ def _row(plan: RowPlan, spelled: str) -> Inspected:
         is_current=True,
         using=plan.using,
         sql="",
-        seen=look(question.key, question.stamps, question.guards, question.leases),
+        seen=look(question.key, question.stamps, question.guards, question.leases, question.soft),
         columns=tuple(str(field.column) for field in policy.model._meta.concrete_fields),
     )
 

@@ -134,7 +134,8 @@ def explain(ask: Callable[[], Any], *, using: str, label: str) -> Explanation:
 def _of(operation: Operation) -> Explanation:
     question, seen, trouble = operation.question, None, ""
     try:
-        seen = look(question.key, question.stamps, question.guards, question.leases)
+        places = (question.stamps, question.guards, question.leases)
+        seen = look(question.key, *places, question.soft)
         if current_store().is_open:
             trouble = "the breaker is open: the cache failed a moment ago"
     except (BackendError, ConfigurationError) as error:
@@ -194,4 +195,6 @@ def _lines(told: Explanation) -> list[str]:
 def _verdict(told: Explanation) -> str:
     if told.bypass:
         return "not cached"
+    if told.seen is not None and told.would_hit and told.seen.is_served_past:
+        return "would hit, past its time: it is loaded anew meanwhile"
     return "would hit" if told.would_hit else "would miss"

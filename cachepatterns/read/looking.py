@@ -14,6 +14,7 @@ from cachepatterns.core.codec import Row
 from cachepatterns.core.entry import Entry, unpack
 from cachepatterns.core.guard import describe
 from cachepatterns.core.key import GUARD, TAG
+from cachepatterns.core.softness import Softness
 from cachepatterns.core.tag import ALL_NAMED
 from cachepatterns.exceptions import CorruptEntry
 
@@ -78,6 +79,20 @@ class Seen:
     entry: Entry | None = None
     trouble: str = ""
     at: float = 0.0
+    soft: Softness | None = None
+    """What its tier allows past its time."""
+
+    @property
+    def past(self) -> float | None:
+        """For how long its time has been over; `None` while it is not."""
+        if self.entry is None or self.at < self.entry.ends_at:
+            return None
+        return self.at - self.entry.ends_at
+
+    @property
+    def is_served_past(self) -> bool:
+        """Whether it is served though its time is over, and loaded anew meanwhile."""
+        return self.past is not None and self.soft is not None and self.past < self.soft.stale_for
 
     @property
     def age(self) -> float | None:
@@ -102,6 +117,8 @@ class Seen:
             found.append(NOTHING)
         else:
             found += [f"{seen.tag}: {seen.state}" for seen in self.tags if not seen.holds]
+            if self.past is not None and not self.is_served_past:
+                found.append(f"its time has been over for {self.past:.0f} s")
         return tuple(found)
 
     @property
@@ -123,6 +140,8 @@ class Seen:
             "age": self.age,
             "ttl": None if entry is None else entry.ttl,
             "ttl_left": self.ttl_left,
+            "past": self.past,
+            "served_past": self.is_served_past,
             "stored_bytes": self.stored_bytes,
             "raw_bytes": self.raw_bytes,
             "rows": None if entry is None else entry.rows,
@@ -147,9 +166,11 @@ def look(
     stamps: Sequence[str] | None,
     guards: Iterable[str],
     leases: Iterable[str] = (),
+    soft: Softness | None = None,
 ) -> Seen:
     """What stands under `key`, and under the keys of the stamps and guards it rests on (`None`
-    for stamps that nobody knows). Three round trips, none of which writes.
+    for stamps that nobody knows); `soft` is what its tier allows past its time. Three round
+    trips, none of which writes.
 
     Raises `BackendError` or `ConfigurationError`.
     """
@@ -188,6 +209,7 @@ def look(
         entry=entry,
         trouble=trouble,
         at=time.time(),
+        soft=soft,
     )
 
 

@@ -196,3 +196,23 @@ def test_plans_that_an_explanation_has_made_work_as_any(goods, settings):
     found = [item.sku for item in queryset.all()]
     assert found == ["s3", "s2", "s1", "s0"]
     assert [item.sku for item in queryset.all()] == found
+
+
+def test_an_entry_past_its_time_is_told_apart(goods, settings, monkeypatch):
+    from cachepatterns.read import looking
+
+    settings.CACHEPATTERNS = {
+        **settings.CACHEPATTERNS,
+        "TIERS": {"semi_static": {"stale_for": 60, "stale_if_error": 600}},
+    }
+    list(Item.objects.all())
+    now = looking.time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(looking.time, "time", lambda: now() + 920)
+        told = Item.objects.all().explain_cache()
+        assert told.would_hit
+        assert "would hit, past its time" in str(told)
+    monkeypatch.setattr(looking.time, "time", lambda: now() + 1200)
+    told = Item.objects.all().explain_cache()
+    assert not told.would_hit
+    assert told.why_not[-1].startswith("its time has been over for")

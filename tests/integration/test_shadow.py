@@ -18,13 +18,9 @@ from tests.events import eventually, seen
 from tests.policies import policy_of
 
 
-@pytest.fixture(autouse=True, params=["shortcuts", "compiled"])
-def shadowed(request, settings, monkeypatch):
-    settings.CACHEPATTERNS = {
-        **settings.CACHEPATTERNS,
-        "SHADOW": 1.0,
-        "SHORTCUTS": request.param == "shortcuts",
-    }
+@pytest.fixture(autouse=True)
+def shadowed(settings, monkeypatch):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHADOW": 1.0}
     monkeypatch.setattr(shadowing, "budget", shadowing._Budget())
     monkeypatch.setattr(shadowing, "PER_SECOND", 10_000)
 
@@ -58,7 +54,11 @@ def reads(items):
 @pytest.mark.parametrize(
     "name", ["row", "bulk", "list", "values", "count", "exists", "aggregate", "nothing"]
 )
-def test_a_hit_that_is_right_is_fresh_and_one_that_is_wrong_is_found(goods, name):
+@pytest.mark.parametrize("shortcuts", [True, False], ids=["shortcuts", "compiled"])
+def test_a_hit_that_is_right_is_fresh_and_one_that_is_wrong_is_found(
+    goods, settings, name, shortcuts
+):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHORTCUTS": shortcuts}
     read = reads(goods[2])[name]
     read()
     with seen() as found:

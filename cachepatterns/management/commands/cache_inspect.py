@@ -65,8 +65,12 @@ class Command(BaseCommand):
             self.stdout.write(f"answers {found.sql}")
         if entry is not None:
             assert seen.age is not None
-            left = "never expires" if seen.ttl_left is None else f"{duration(seen.ttl_left)} left"
-            self.stdout.write(f"ttl     {duration(entry.ttl)}, {left}")
+            left = entry.ends_at - seen.at
+            soft = f"{duration(left)} left" if left > 0 else f"over for {duration(-left)}"
+            hard = (
+                "no end" if seen.ttl_left is None else f"{duration(seen.ttl_left)} left in Redis"
+            )
+            self.stdout.write(f"ttl     {duration(entry.ttl)}, {soft} ({hard})")
             self.stdout.write(f"age     {duration(seen.age)}")
             self.stdout.write(
                 f"size    {seen.stored_bytes} bytes stored, {seen.raw_bytes} raw, "
