@@ -87,3 +87,21 @@ def test_a_model_nobody_registered_is_a_usage_error(run):
 
 def test_without_redis_it_says_so(run, redis_down):
     assert run("cache_stats").code == 4
+
+
+def test_in_prometheus_text_format_it_is_what_its_parser_takes(run, counted):
+    from prometheus_client.parser import text_string_to_metric_families
+
+    answer = run("cache_stats", "app.item", "--prom")
+    assert answer.code == 0
+    found = {
+        (sample.name, sample.labels.get("result") or sample.labels.get("quantile")): sample.value
+        for family in text_string_to_metric_families(answer.out)
+        for sample in family.samples
+    }
+    assert found["cachepatterns_fleet_reads", "hit"] == 225
+    assert found["cachepatterns_fleet_reads", "miss"] == 75
+    assert found["cachepatterns_fleet_hit_ratio", None] == 0.75
+    assert 0 < found["cachepatterns_fleet_hit_seconds", "0.95"] < 0.01
+    assert found["cachepatterns_fleet_up", None] == 1
+    assert run("cache_stats", "--prom", "--json").code == 2

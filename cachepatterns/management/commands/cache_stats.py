@@ -23,6 +23,7 @@ from cachepatterns.management.console import (
 )
 from cachepatterns.stats.buckets import DEFAULT_PERIOD, HOUR, PERIODS, Period
 from cachepatterns.stats.export import as_data
+from cachepatterns.stats.exposition import exposition
 from cachepatterns.stats.report import ModelReport, Report, report
 from cachepatterns.stats.verdicts import ENOUGH
 from cachepatterns.templatetags.cachepatterns_numbers import (
@@ -57,6 +58,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="as JSON")
         parser.add_argument(
+            "--prom", action="store_true", help="in Prometheus' text format, for a textfile"
+        )
+        parser.add_argument(
             "--fail-under", type=float, metavar="PERCENT", help="exit 1 if the hit rate is lower"
         )
 
@@ -64,6 +68,8 @@ class Command(BaseCommand):
         limit = options["fail_under"]
         if limit is not None and not 0 <= limit <= 100:
             usage("--fail-under takes a percentage from 0 to 100.")
+        if options["prom"] and (options["json"] or options["hot"] is not None):
+            usage("--prom is a format of its own: neither --json nor --hot goes with it.")
         labels = None
         if options["labels"]:
             labels = {policy.label for policy in chosen_policies(options["labels"])}
@@ -77,7 +83,10 @@ class Command(BaseCommand):
                 models = [m for m in found.models if labels is None or m.label in labels]
                 if options["watch"] and self.stdout.isatty():
                     self.stdout.write(CLEAR, ending="")
-                self._show(found, models, options["json"])
+                if options["prom"]:
+                    self.stdout.write(exposition(found, models), ending="")
+                else:
+                    self._show(found, models, options["json"])
                 if not options["watch"]:
                     break
                 time.sleep(WATCH_SECONDS)
