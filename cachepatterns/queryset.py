@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.db import connections, models
 from django.db.models import QuerySet
 from django.db.models.query import ModelIterable
@@ -91,6 +92,10 @@ class CachedQuerySetMixin(NotingMixin):
 
         model = self.model._meta.concrete_model or self.model
         return explain(ask, using=queryset.db, label=model._meta.label_lower)
+
+    async def aexplain_cache(self, method: str = "", /, *args: Any, **kwargs: Any) -> Explanation:
+        """`explain_cache` in a coroutine; `method` is the name of the synchronous one."""
+        return await sync_to_async(self.explain_cache)(method, *args, **kwargs)
 
     # -- the row cache --------------------------------------------------------------------
 

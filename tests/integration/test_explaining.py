@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 from django.db.models import Sum
 from django.db.models.functions import Now
@@ -216,3 +217,15 @@ def test_an_entry_past_its_time_is_told_apart(goods, settings, monkeypatch):
     told = Item.objects.all().explain_cache()
     assert not told.would_hit
     assert told.why_not[-1].startswith("its time has been over for")
+
+
+def test_coroutines_have_it_too(goods):
+    pk = goods[2][0].pk
+
+    async def ask():
+        before = await Item.objects.all().aexplain_cache(pk=pk)
+        await Item.objects.aget(pk=pk)
+        after = await Item.objects.all().aexplain_cache(pk=pk)
+        return before.would_hit, after.would_hit
+
+    assert async_to_sync(ask)() == (False, True)
