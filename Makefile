@@ -46,7 +46,7 @@ django-suite: $(READY)  ## Django's own ORM tests with everything cached (many m
 	$(BIN)/python -m tests.django_suite $(ARGS)
 
 faults: $(READY)  ## hundreds of kills, cuts, restarts and failovers: a quarter of an hour
-	CACHEPATTERNS_FAULTS=nightly $(BIN)/python -m pytest -n0 -s tests/faults $(ARGS)
+	CACHEPATTERNS_FAULTS=nightly $(BIN)/python -m pytest -n0 -s tests/faults tests/behind/test_exactly_once.py $(ARGS)
 
 DATABASE_TESTS := tests/write_paths tests/integration/test_moving_rows.py -k "not sqlite"
 

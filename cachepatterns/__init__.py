@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cachepatterns.announcing import announces
     from cachepatterns.computed.door import aget_or_compute, cached, get_or_compute
+    from cachepatterns.core.behind import WriteBehind
     from cachepatterns.core.change import Change
     from cachepatterns.core.tag import ANY, tag
+    from cachepatterns.counting import (
+        aincrement,
+        arecord_event,
+        increment,
+        pending,
+        record_event,
+        with_pending,
+    )
     from cachepatterns.explicit import ainvalidate, invalidate, invalidate_on_commit
     from cachepatterns.importing import no_invalidation
     from cachepatterns.managers import CachedManager
@@ -33,21 +42,28 @@ _HOMES = {
     "CachedQuerySet": "queryset",
     "Change": "core.change",
     "ModelPolicy": "policy",
+    "WriteBehind": "core.behind",
+    "aget_or_compute": "computed.door",
+    "aincrement": "counting",
     "ainvalidate": "explicit",
     "announces": "announcing",
-    "aget_or_compute": "computed.door",
+    "arecord_event": "counting",
     "cached": "computed.door",
     "cached_view": "rendered.views",
     "get_or_compute": "computed.door",
+    "increment": "counting",
     "invalidate": "explicit",
     "invalidate_on_commit": "explicit",
     "invalidated": "signals",
     "no_invalidation": "importing",
+    "pending": "counting",
+    "record_event": "counting",
     "refresh_entry": "read.revalidating",
     "register": "registry",
     "stale_hit": "signals",
     "tag": "core.tag",
     "uncached": "read.options",
+    "with_pending": "counting",
 }
 
 __all__ = [
@@ -56,21 +72,28 @@ __all__ = [
     "CachedQuerySet",
     "Change",
     "ModelPolicy",
+    "WriteBehind",
     "aget_or_compute",
+    "aincrement",
     "ainvalidate",
     "announces",
+    "arecord_event",
     "cached",
     "cached_view",
     "get_or_compute",
+    "increment",
     "invalidate",
     "invalidate_on_commit",
     "invalidated",
     "no_invalidation",
+    "pending",
+    "record_event",
     "refresh_entry",
     "register",
     "stale_hit",
     "tag",
     "uncached",
+    "with_pending",
 ]
 
 

@@ -81,6 +81,12 @@ class Config:
     WRITE_THROUGH_MAX_ROWS: int = 100
     """Where a transaction has written more rows of a model with ``write_through`` than this, none
     of them is read again: they are invalidated only."""
+    COUNTERS_ALIAS: str = ""
+    """The ``CACHES`` alias that holds increments and events until they are written, if another one
+    than ``ALIAS``: best on a server that does not evict, and appends to a file."""
+    FLUSH: str = ""
+    """``"thread"``: each web process writes them in a thread of its own, for sites that do
+    without ``manage.py flush_counters --watch``."""
     NEAR_MAX_BYTES: int = 32_000_000
     """What each process keeps at most in its near-cache, for tiers with ``local``."""
     FLIGHT_TIMEOUT: float = 5.0

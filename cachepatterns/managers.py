@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models.manager import BaseManager
 
 from cachepatterns.converting import cached_class
+from cachepatterns.counting import increment
 from cachepatterns.queryset import CachedQuerySet
 from cachepatterns.read.rows import found_row
 
@@ -28,6 +29,11 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
             if found is not None:
                 return found
         return super().get(*args, **kwargs)
+
+    def increment(self, pk: Any, **amounts: int) -> None:
+        """Add to counters of the row, some time soon (see `cachepatterns.increment`):
+        ``Product.objects.increment(7, view_count=1)``."""
+        increment(self.model, pk, using=self._db, **amounts)
 
     @classmethod
     def from_queryset(cls, queryset_class: type, class_name: str | None = None) -> Any:

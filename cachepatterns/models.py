@@ -1,4 +1,4 @@
-"""A model without a table, on which the admin is hung, and the outbox's events."""
+"""A model without a table, on which the admin is hung; the outbox's events; flushed batches."""
 
 from __future__ import annotations
 
@@ -93,6 +93,28 @@ class InvalidationEvent(models.Model):
     def of_others(cls, using: str) -> models.QuerySet[InvalidationEvent]:
         """The events that are left to the relays of sites with another `PREFIX`."""
         return cls._base_manager.using(using).exclude(_has_our_prefix())
+
+
+class FlushedBatch(models.Model):
+    """A batch of increments or events that is written, noted in the transaction that wrote it.
+
+    Whoever finds the batch in Redis once more (the flusher was killed before it had dropped it,
+    another one is at it too) finds its name here, and writes nothing. Kept for a week.
+    """
+
+    batch = models.CharField(max_length=40, primary_key=True)
+    label = models.CharField(max_length=200)
+    rows = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["created_at"], name="cachepatterns_flushed")]
+        verbose_name = _("flushed batch")
+        verbose_name_plural = _("flushed batches")
+
+    def __str__(self) -> str:
+        return f"{self.batch} of {self.label}"
 
 
 def _has_our_prefix() -> models.Q:

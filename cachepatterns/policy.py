@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 
+from cachepatterns.core.behind import WriteBehind
 from cachepatterns.core.change import Change
 from cachepatterns.core.tier import Tier
 
@@ -58,6 +59,12 @@ class ModelPolicy:
     write_through: ClassVar[bool] = False
     """Whether rows are read again and stored when they have been written, so that the next
     reader finds them: one SELECT a write (docs/patterns/write-through.md)."""
+    counters: ClassVar[Mapping[str, WriteBehind]] = {}
+    """Integer fields whose increments are gathered in Redis and written in batches:
+    ``{"view_count": WriteBehind(every="10s")}`` (docs/patterns/write-behind.md)."""
+    events: ClassVar[WriteBehind | None] = None
+    """``WriteBehind(events=True)``: rows given to `record_event` are gathered in Redis and
+    inserted in batches. For models that are only appended to."""
     ignores: ClassVar[Sequence[str]] = ()
     """Fields whose writes do not concern cached rows, such as counters: an UPDATE of nothing else
     invalidates no row and no list, and what is shown of the field may be as old as the entry.

@@ -27,6 +27,7 @@ from cachepatterns.transactions import (
     raw_transaction_ended,
     savepoint_ended,
 )
+from cachepatterns.write.accounting import is_accounted
 from cachepatterns.write.appending import Appended, appended
 from cachepatterns.write.changes import closing
 from cachepatterns.write.coarse import coarse_event, written_tables
@@ -84,6 +85,8 @@ def watch(
     def run() -> Any:
         return execute(_marked(sql, connection, found), params, many, context)
 
+    if is_accounted():
+        return run()
     whole = wholesale()
     if whole is not None:
         may_begin = _may_run_in_transaction(connection, found, sql)

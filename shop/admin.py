@@ -19,6 +19,7 @@ from shop.models import (
     Product,
     Profile,
     Review,
+    SearchEvent,
     TaxRate,
 )
 
@@ -122,3 +123,14 @@ class OrderAdmin(admin.ModelAdmin):
     search_fields = ("number", "email", "full_name")
     raw_id_fields = ("user",)
     inlines = (OrderItemInline,)
+
+
+@admin.register(SearchEvent)
+class SearchEventAdmin(admin.ModelAdmin):
+    list_display = ("words", "results", "at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: SearchEvent | None = None) -> bool:
+        return False

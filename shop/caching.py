@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from cachepatterns import ModelPolicy, register
+from cachepatterns import ModelPolicy, WriteBehind, register
 from shop import queries, switches
 from shop.models import (
     Cart,
@@ -23,6 +23,7 @@ from shop.models import (
     Product,
     Profile,
     Review,
+    SearchEvent,
     TaxRate,
 )
 from shop.switches import is_on
@@ -79,9 +80,15 @@ class RulePolicy(ModelPolicy):
 
 @register(Product)
 class ProductPolicy(ModelPolicy):
-    """The price is here: a page must show the new one on its very next request."""
+    """The price is here: a page must show the new one on its very next request.
+
+    How often it was looked at is counted in Redis and written now and then, which is no reason to
+    read the rest of it again.
+    """
 
     tier = "semi_static"
+    counters = {"view_count": WriteBehind(every="10s")}
+    ignores = ["view_count"]
 
     def warm(self) -> Iterable[QuerySet[Any]]:
         if not switches.is_on("warming"):
@@ -91,6 +98,14 @@ class ProductPolicy(ModelPolicy):
         yield queries.reduced()
         for category in queries.categories():
             yield queries.in_categories([category]).order_by(*queries.SORTS["popular"])[:24]
+
+
+@register(SearchEvent)
+class SearchPolicy(ModelPolicy):
+    """Written at every search, read by nobody's page."""
+
+    tier = "never"
+    events = WriteBehind(every="10s", events=True)
 
 
 @register(Review)

@@ -100,6 +100,9 @@ if os.environ.get("SHOP_OUTBOX") == "1" and is_on("event-driven"):
     CACHEPATTERNS |= {"OUTBOX": True, "RELAY": "thread", "LEASE_SECONDS": 60}
 if has_wrong_policies() and not is_on("advisor"):
     CACHEPATTERNS |= {"STATS": False}
+if os.environ.get("SHOP_FLUSH") == "1":
+    # The web processes write what is counted; elsewhere `manage.py flush_counters` does.
+    CACHEPATTERNS |= {"FLUSH": "thread"}
 if not is_on("herd"):
     CACHEPATTERNS |= {"FLIGHT_TIMEOUT": 0.0}
 if is_on("debugging"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from cachepatterns.backends.buffers import Buffers
 from cachepatterns.backends.tracking import Tracking
 from cachepatterns.exceptions import BackendError
 
@@ -52,7 +53,7 @@ class Moment:
     at: float
 
 
-class Backend(ABC):
+class Backend(Buffers, ABC):
     """Storage for entries, stamps and counters."""
 
     name: str

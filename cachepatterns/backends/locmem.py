@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 from cachepatterns.backends.base import (
     MARK_SECONDS,
-    Backend,
     Heard,
     Item,
     KeyInfo,
@@ -22,10 +21,11 @@ from cachepatterns.backends.base import (
     Reading,
     StreamEntry,
 )
+from cachepatterns.backends.locmem_buffers import LocMemBuffers
 from cachepatterns.core.guard import EVERYTHING, keeps_away
 
 
-class LocMemBackend(Backend):
+class LocMemBackend(LocMemBuffers):
     """A dict with deadlines behind a lock; everything is gone with the process."""
 
     name = "locmem"
@@ -37,6 +37,9 @@ class LocMemBackend(Backend):
         self._counters: dict[str, tuple[dict[str, int], float]] = {}
         self._fences: dict[str, dict[str, tuple[float, list[str]]]] = {}
         self._lists: dict[str, tuple[list[bytes], float]] = {}
+
+    def _now(self) -> float:
+        return self._clock()
 
     def _get(self, key: str) -> bytes | None:
         found = self._values.get(key)

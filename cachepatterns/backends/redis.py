@@ -22,7 +22,8 @@ from cachepatterns.backends.base import (
 )
 from cachepatterns.backends.errors import RedisError, translated
 from cachepatterns.backends.lines import Lines, Words, lines_of
-from cachepatterns.backends.records import RedisRecords, milliseconds
+from cachepatterns.backends.records import milliseconds
+from cachepatterns.backends.redis_buffers import RedisBuffers
 from cachepatterns.backends.tracking import Tracking
 from cachepatterns.core.guard import is_of_another, is_open
 
@@ -32,7 +33,7 @@ _SCAN_PAGE = 500
 _DELETE_BATCH = 1000
 
 
-class RedisBackend(RedisRecords):
+class RedisBackend(RedisBuffers):
     """The backend for ``CACHES`` aliases of django-redis."""
 
     name = "redis"

@@ -42,3 +42,4 @@ class Script:
 MINT, FENCE, RELEASE, TEND, LEASE, DISCLAIM = map(
     Script, ("mint", "fence", "release", "tend", "lease", "disclaim")
 )
+PUT, TAKE, DROP, PEEK, BACKLOG = map(Script, ("put", "take", "drop", "peek", "backlog"))

@@ -254,7 +254,16 @@ _stores_lock = threading.Lock()
 
 def current_store() -> Store:
     """The store of the alias in force. Raises `ConfigurationError` if it can't be one."""
-    alias = config().ALIAS
+    return store_of(config().ALIAS)
+
+
+def counters_store() -> Store:
+    """The store of what is written behind."""
+    return store_of(config().COUNTERS_ALIAS or config().ALIAS)
+
+
+def store_of(alias: str) -> Store:
+    """The store of a ``CACHES`` alias. Raises `ConfigurationError` if it can't be one."""
     store = _stores.get(alias)
     if store is None:
         with _stores_lock:
@@ -271,7 +280,7 @@ def make_backend(alias: str) -> Backend:
     except KeyError:
         known = ", ".join(sorted(settings.CACHES))
         raise ConfigurationError(
-            f'CACHEPATTERNS["ALIAS"] is {alias!r}, but CACHES has only: {known}.'
+            f"CACHEPATTERNS names the alias {alias!r}, but CACHES has only: {known}."
         ) from None
     if dotted == "django.core.cache.backends.locmem.LocMemCache":
         return LocMemBackend()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.core import checks
 
 from cachepatterns.checks.alias import check_alias, check_prefix
+from cachepatterns.checks.behind import check_behind
 from cachepatterns.checks.durability import check_eventual, check_redis_error
 from cachepatterns.checks.live import check_server, check_transaction_timeout
 from cachepatterns.checks.monitoring import (
@@ -33,6 +34,7 @@ def connect() -> None:
         check_replicas,
         check_eventual,
         check_prometheus,
+        check_behind,
     ):
         checks.register(check, TAG)
     for check in (

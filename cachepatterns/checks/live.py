@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage
 
+from cachepatterns.exceptions import BackendError, ConfigurationError
 from cachepatterns.live import Finding, State
+from cachepatterns.live.behind import eviction_findings
 from cachepatterns.live.databases import timeout_findings
 from cachepatterns.live.server import server_findings
 
@@ -21,8 +24,11 @@ LEVELS = {
 
 
 def check_server(**kwargs: Any) -> list[CheckMessage]:
-    """Redis answers, and has memory and clients to spare."""
-    return [_message(finding) for finding in server_findings() if finding.state in LEVELS]
+    """Redis answers, has memory and clients to spare, and forgets nothing that is not written."""
+    found = list(server_findings())
+    with contextlib.suppress(BackendError, ConfigurationError):  # the server's own finding
+        found += eviction_findings()
+    return [_message(finding) for finding in found if finding.state in LEVELS]
 
 
 def check_transaction_timeout(**kwargs: Any) -> list[CheckMessage]:

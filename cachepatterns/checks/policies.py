@@ -177,6 +177,8 @@ def _sources(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
 def _base_manager(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
     if policy.is_from_settings:
         return  # other people's models: their managers are not yours to change
+    if not policy.tier.caches:
+        return  # whichever it is, the database is read
     manager: Any = policy.model._base_manager
     queryset = manager.get_queryset()
     if not isinstance(queryset, CachedQuerySetMixin):

@@ -38,7 +38,11 @@ SHARES = {
 PREFIX = re.compile(r"[\w.:-]+\Z")
 VOLATILE_SECONDS = 300
 """What is called volatile and lives longer is something else."""
-WORDS = {"ON_REDIS_ERROR": ("database", "refuse"), "RELAY": ("", "thread")}
+WORDS = {
+    "ON_REDIS_ERROR": ("database", "refuse"),
+    "RELAY": ("", "thread"),
+    "FLUSH": ("", "thread"),
+}
 TIER_OPTIONS = ("ttl", "jitter", "negative_ttl", "local", *SOFT_OPTIONS)
 POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
 

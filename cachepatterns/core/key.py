@@ -19,6 +19,7 @@ ROW, QUERY, TAG, GUARD, STATS = "row", "q", "tag", "guard", "stats"
 ASKED = "asked"
 DONE, LEASE, REPLAYED = "done", "lease", "replayed"
 CLAIM = "claim"
+BEHIND = "behind"
 VALUE = "value"
 _NAME_MAX = 60
 
@@ -93,6 +94,12 @@ def claim_key(prefix: str, entry_key: str, stamps: Sequence[bytes]) -> str:
     """
     digest = blake2b(b"\x00".join(stamps), digest_size=8).hexdigest()
     return f"{prefix}:{CLAIM}:{entry_key.removeprefix(prefix + ':')}:{digest}"
+
+
+def buffer_key(prefix: str, label: str, database: str, kind: str) -> str:
+    """How the keys of a buffer begin (`backends.buffers`). In braces is what puts all of them into
+    one slot of a cluster."""
+    return f"{prefix}:{BEHIND}:{{{label}@{database}}}:{kind}"
 
 
 RELAY_WINDOW = 10

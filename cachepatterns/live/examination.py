@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cachepatterns.live.behind import behind_findings
 from cachepatterns.live.databases import timeout_findings
 from cachepatterns.live.finding import Finding, State
 from cachepatterns.live.ours import guard_findings, trigger_findings
@@ -23,6 +24,7 @@ def examine() -> Iterator[Finding]:
     yield from unseen_findings()
     yield from trigger_findings()
     yield from outbox_findings()
+    yield from behind_findings()
     yield from _verdicts()
 
 

@@ -31,6 +31,17 @@ def as_data(report: Report, models: Iterable[ModelReport] | None = None) -> dict
             }
             for outbox in report.outboxes
         ],
+        "write_behind": [
+            {
+                "label": behind.label,
+                "kind": behind.kind,
+                "database": behind.alias,
+                "waiting": behind.waiting,
+                "open_batches": behind.batches,
+                "oldest_seconds": behind.oldest_seconds,
+            }
+            for behind in report.behinds
+        ],
         "totals": numbers_data(report.totals),
         "models": [
             {

@@ -18,6 +18,7 @@ from cachepatterns.exceptions import CachePatternsError
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site
 from cachepatterns.stats import fields
+from cachepatterns.stats.behinds import Behind, behinds_or_none
 from cachepatterns.stats.benefit import Benefit, benefit
 from cachepatterns.stats.buckets import DEFAULT_PERIOD, MINUTES, Period
 from cachepatterns.stats.invalidations import Invalidation
@@ -100,6 +101,7 @@ class Report:
     server: Server
     trouble: str = ""
     outboxes: tuple[Outbox, ...] = ()
+    behinds: tuple[Behind, ...] = ()
 
     def model(self, label: str) -> ModelReport | None:
         return next((model for model in self.models if model.label == label), None)
@@ -156,6 +158,7 @@ def report(period: Period = DEFAULT_PERIOD, *, at: float | None = None) -> Repor
         invalidations=tuple(got.recent),
         server=got.server,
         outboxes=found_outboxes,
+        behinds=behinds_or_none(),
         trouble=trouble,
     )
 

@@ -30,6 +30,7 @@ def serve(*, port: int, count: int, say: Say) -> None:
     """Run the demo until somebody stops it."""
     with site(home.home(), durable=True, say=say) as running:
         _prepare(running)
+        running.env["SHOP_FLUSH"] = "1"
         chosen = free_port_from(port)
         with workers(running, port=chosen, count=count) as process:
             if chosen != port:
@@ -66,7 +67,7 @@ def show_patterns(
         running.env["SHOP_WITHOUT"] = ",".join(without)
         _prepare(running, "--products", "600", "--reviews", "1200")
         # From here on somebody relays.
-        running.env.update(SHOP_OUTBOX="1", SHOP_THREADS="32")
+        running.env.update(SHOP_OUTBOX="1", SHOP_FLUSH="1", SHOP_THREADS="32")
         port = free_port()
         with workers(running, port=port, count=count):
             return perform(Stage(running, f"http://127.0.0.1:{port}"), say, only=only)

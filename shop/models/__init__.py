@@ -1,5 +1,6 @@
 """The shop's tables."""
 
+from shop.models.analytics import SearchEvent
 from shop.models.carts import Cart, CartItem
 from shop.models.catalog import Category, Product, Review
 from shop.models.customers import Profile
@@ -18,5 +19,6 @@ __all__ = [
     "Product",
     "Profile",
     "Review",
+    "SearchEvent",
     "TaxRate",
 ]

@@ -13,7 +13,8 @@ from shop.servers.base import EmbeddedServer
 
 
 class EmbeddedValkey(EmbeddedServer):
-    """Valkey 9 as a cache: bounded, evicting the least recently used, keeping nothing on disk."""
+    """Valkey 9 as a cache: bounded, evicting the least recently used of what expires, keeping
+    nothing on disk."""
 
     name = "valkey"
     stop_signal = signal.SIGTERM
@@ -45,7 +46,7 @@ class EmbeddedValkey(EmbeddedServer):
                 *("--port", str(self.port), "--bind", "127.0.0.1", "--databases", "64"),
                 *("--dir", str(self.home), "--pidfile", str(self.pid_file)),
                 *("--save", "", "--appendonly", "no"),
-                *("--maxmemory", self.maxmemory, "--maxmemory-policy", "allkeys-lru"),
+                *("--maxmemory", self.maxmemory, "--maxmemory-policy", "volatile-lru"),
                 *self.options,
             ],
             log=self.log,

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from shop import pictures, queries
+from shop import counting, pictures, queries
 from shop.context import catalog
 from shop.forms import ListingFilter
 from shop.models import Product
@@ -54,6 +54,7 @@ def search(request: HttpRequest) -> HttpResponse:
     context: dict[str, object] = {"words": words}
     if words:
         context |= listing(request, queries.search(words))
+        counting.searched(words, context)
     return render(request, "shop/search.html", context)
 
 
@@ -67,6 +68,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     total = sum(counts.values())
     context = {
         "product": found,
+        "views": counting.viewed(found),
         "path": catalog(request).path(found.category_id),
         "reviews": list(queries.reviews(found)),
         "ratings": [

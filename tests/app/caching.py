@@ -1,7 +1,7 @@
 """The policies of the test models."""
 
-from cachepatterns import ModelPolicy, register, tag
-from tests.app import relations
+from cachepatterns import ModelPolicy, WriteBehind, register, tag
+from tests.app import counted, relations
 from tests.app.models import Category, Everything, Item, Label, Note, Place, Shop
 
 
@@ -16,6 +16,19 @@ class ItemPolicy(ModelPolicy):
                 yield tag("catalog", change.before.category_id)
             if change.after is not None:
                 yield tag("catalog", change.after.category_id)
+
+
+@register(counted.Article)
+class ArticlePolicy(ModelPolicy):
+    tier = "static"
+    counters = {"views": WriteBehind(every="20ms"), "likes": WriteBehind()}
+    ignores = ["views"]
+
+
+@register(counted.Visit)
+class VisitPolicy(ModelPolicy):
+    tier = "never"
+    events = WriteBehind(every="20ms", events=True)
 
 
 @register(Category, Label, Note, Place, Shop, Everything)

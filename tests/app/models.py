@@ -5,7 +5,7 @@ import uuid
 from django.db import models
 
 from cachepatterns import CachedManager
-from tests.app import relations  # noqa: F401 - an app's models are found from here
+from tests.app import counted, relations  # noqa: F401 - an app's models are found from here
 
 
 class Category(models.Model):

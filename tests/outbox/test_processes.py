@@ -168,7 +168,7 @@ def in_thread(goods, settings):
     settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "RELAY": "thread"}
     yield
     embedded.stop()
-    assert embedded._relays == {}
+    assert embedded._workers == {}
 
 
 def serve_a_request(client):
@@ -177,14 +177,14 @@ def serve_a_request(client):
 
 def test_a_web_process_relays_from_its_first_request_on(goods, in_thread, client):
     assert not is_leased()
-    assert embedded._relays == {}
+    assert embedded._workers == {}
     serve_a_request(client)
     eventually(is_leased)
     told_by_trigger()
     eventually(lambda: waiting() == 0)
-    threads = [thread for _, thread in embedded._relays.values()]
+    threads = [thread for _, thread in embedded._workers.values()]
     serve_a_request(client)
-    assert [thread for _, thread in embedded._relays.values()] == threads
+    assert [thread for _, thread in embedded._workers.values()] == threads
 
 
 def test_a_forked_worker_starts_its_own(goods, in_thread, client):
@@ -194,7 +194,7 @@ def test_a_forked_worker_starts_its_own(goods, in_thread, client):
         warnings.simplefilter("ignore", DeprecationWarning)  # threads are the point here
         child = os.fork()
     if child == 0:
-        os._exit(0 if not embedded._relays else 1)
+        os._exit(0 if not embedded._workers else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     take_lease_away()
     eventually(is_leased)  # the parent's goes on
@@ -202,4 +202,4 @@ def test_a_forked_worker_starts_its_own(goods, in_thread, client):
 
 def test_without_being_asked_for_no_process_relays(goods, client):
     serve_a_request(client)
-    assert embedded._relays == {}
+    assert embedded._workers == {}

@@ -63,7 +63,7 @@ def test_both_start_answer_keep_their_data_and_stop(tmp_path):
         assert rows == (turn + 1,)
     with EmbeddedValkey(tmp_path) as valkey, redis.Redis.from_url(valkey.url) as client:
         assert client.info("server")["server_name"] == "valkey"
-        assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "allkeys-lru"
+        assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "volatile-lru"
     assert processes_of(tmp_path) == []
 
 

@@ -120,6 +120,11 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"outbox of {outbox.alias}: {waiting} waiting, relays: {outbox.relays}, {lease}"
             )
+        for behind in found.behinds:
+            self.stdout.write(
+                f"{behind.label} {behind.kind} written behind: {amount(behind.waiting)} waiting, "
+                f"{behind.batches} open batches, oldest {duration(behind.oldest_seconds)}"
+            )
         head = ["model", "tier", "reads", "hit rate", "bypass", "p95 hit", "p95 load",
                 "invalidations", "writes/read", "verdict"]  # fmt: skip
         rows = [_row(model) for model in models]
