@@ -4,9 +4,9 @@
    (`backends.near`).
 1. One round trip fetches the guards, the entry and the stamps that stand under its tags.
    With the outbox on, the lease too: without it the database answers.
-2. A guard that is not open means that a writer may be about to commit: the database answers,
-   and nothing is stored. Valid (every tag still holds the very stamp the entry carries):
-   decode, done.
+2. A guard that is not open means that a writer may be about to commit. If that is not over in a
+   moment (`read/patience.py`), the database answers, and nothing is stored. Valid (every tag
+   still holds the very stamp the entry carries): decode, done.
 3. Otherwise the missing stamps are minted, *before* the database is read. Where a writer has
    registered for one of the tags none is minted, and nothing is stored.
 4. One caller per process loads; others who hold the same stamps wait for it. Where loads take
@@ -51,6 +51,7 @@ from cachepatterns.read.floods import FLOOD, STAMP_SECONDS, floods, narrow
 from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.outage import is_outage
+from cachepatterns.read.patience import look_again
 from cachepatterns.read.question import Again, Load, Question
 from cachepatterns.read.remembering import record
 from cachepatterns.read.softly import DATABASE_FAILED, Spare, judge, near_ttl, spare_one
@@ -117,7 +118,10 @@ def _read(
             # Before Redis is asked: what it says of them from now on is heard.
             watched = (*question.guards, *question.stamps)
             cells = store.near.expect(watched, question.accepts)
-        found = store.read(guards, (question.key, *stamps), question.leases)
+        keys = (question.key, *stamps)
+        found = store.read(guards, keys, question.leases)
+        if not all(found.is_open):
+            found = look_again(store, guards, keys, question.leases, found)
         if not all(found.is_open):
             store.tend(
                 [g for g, is_open in zip(guards, found.is_open, strict=True) if not is_open]
