@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import connections
@@ -18,19 +18,24 @@ from cachepatterns.core import outcome
 from cachepatterns.core.codec import Row
 from cachepatterns.core.key import value_key
 from cachepatterns.core.tag import standing_tags, tag
-from cachepatterns.exceptions import CorruptEntry
+from cachepatterns.exceptions import CorruptEntry, NoIdentity, UncacheableResult
 from cachepatterns.observe import ErrorEvent, ReadEvent, emit
 from cachepatterns.read.dependencies import Dependencies, tier_for
 from cachepatterns.read.eligibility import why_not_here, why_not_in_transaction
 from cachepatterns.read.lookup import read
 from cachepatterns.read.options import ReadOptions, why_uncached
+from cachepatterns.read.outage import is_outage
 from cachepatterns.read.question import Question, question_on
 from cachepatterns.read.within import computation, computing
 from cachepatterns.transactions import is_customised
 
+Compute = Callable[[], Any]
+Apart = Callable[[], Compute]
+
 LABEL = "computed"
 """What computed values stand under in the statistics; what computes them is the pattern."""
 
+_MISTAKES = (NoIdentity, UncacheableResult)
 RESTS_ON_MORE = "made of values that rest on more"
 
 
@@ -51,6 +56,10 @@ class Wanted:
     values: Values
     pattern: str
     label: str = LABEL
+    stale_for: float | None = None
+    """As of tiers, to override the tier's."""
+    stale_if_error: float | None = None
+    """As of tiers, but after whatever error."""
 
     @property
     def key(self) -> str:
@@ -66,6 +75,12 @@ class Wanted:
         own = (*standing_tags(self.own_tag), tag(self.name))
         return dict.fromkeys((*self.resting.tags, *own))
 
+    def survives(self, error: BaseException) -> bool:
+        """Whether the last good value is given instead of this error of the function's."""
+        if self.stale_if_error is None:
+            return is_outage(error)
+        return isinstance(error, Exception) and not isinstance(error, _MISTAKES)
+
     def question(self, tags: Iterable[str], more: Sequence[str]) -> Question | str:
         """What to ask the cache, or the reason why it is not asked."""
         resting = self.resting
@@ -76,6 +91,10 @@ class Wanted:
         tier = tier_for(Dependencies(policies=policies), self.options)
         if tier.ttl is None:
             return "tier never"
+        if self.stale_for is not None:
+            tier = replace(tier, stale_for=self.stale_for)
+        if self.stale_if_error is not None:
+            tier = replace(tier, stale_if_error=self.stale_if_error)
         # An entry that rests on other tags is another entry.
         key = f"{self.key}+{digest(more)[:8]}" if more else self.key
         return question_on(
@@ -135,8 +154,23 @@ class _Load:
         return [(self._wanted.values.kept(value)[0],)]
 
 
-def answer(wanted: Wanted, compute: Callable[[], Any]) -> Any:
+class Asked:
+    """A value that is asked for, with all that only the caller's own thread can tell."""
+
+    __slots__ = ("question", "tags", "wanted")
+
+    def __init__(self, wanted: Wanted) -> None:
+        more = (*learnt.of(wanted.name), *learnt.of(wanted.key))
+        self.wanted = wanted
+        self.tags = {**wanted.tags, **dict.fromkeys(more)}
+        self.question = wanted.question(self.tags, more)
+
+
+def answer(wanted: Wanted, compute: Compute, apart: Apart | None = None) -> Any:
     """The value, from the cache or by `compute()`; a new one each time.
+
+    `apart` gives a function that computes it in whatever other thread, after this call has ended:
+    so is it refreshed where the tier says so.
 
     Values that it is made of are found out when it is computed: it rests on what they rest on.
     Where that is more than was known, this one is not kept, and the next one is.
@@ -144,15 +178,23 @@ def answer(wanted: Wanted, compute: Callable[[], Any]) -> Any:
     Raises what `compute` raises, and `UncacheableResult` for what could not be stored: also where
     the cache is not asked, so that a test without a cache finds it.
     """
-    more = (*learnt.of(wanted.name), *learnt.of(wanted.key))
-    tags = {**wanted.tags, **dict.fromkeys(more)}
-    question = wanted.question(tags, more)
+    return answer_to(Asked(wanted), compute, apart)
+
+
+def answer_to(asked: Asked, compute: Compute, apart: Apart | None = None) -> Any:
+    """`answer`, in whatever thread."""
+    wanted, tags, question = asked.wanted, asked.tags, asked.question
     load = _Load(compute, wanted, tags)
     try:
         if isinstance(question, str):
             emit(ReadEvent(wanted.label, wanted.pattern, outcome.BYPASS, reason=question))
             return wanted.values.kept(compute())[1]
-        ((body,),) = read(question, load)
+        ((body,),) = read(
+            question,
+            load,
+            again=None if apart is None else lambda: _Load(apart(), wanted, tags),
+            survives=wanted.survives,
+        )
         return wanted.values.given(body)
     except CorruptEntry as error:
         emit(ErrorEvent("decode", "corrupt", str(error)))

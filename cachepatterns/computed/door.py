@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar, overload
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.db import models
 from django.db.models import QuerySet
 
@@ -15,6 +16,7 @@ from cachepatterns import converting
 from cachepatterns.computed.asking import Wanted, answer
 from cachepatterns.computed.backoff import Errors
 from cachepatterns.computed.functions import CachedFunction, several
+from cachepatterns.computed.looping import aanswer
 from cachepatterns.computed.resting import Given, Named, Resting
 from cachepatterns.computed.values import Values
 from cachepatterns.core.tag import tag
@@ -46,6 +48,8 @@ def cached(
     version: int = 1,
     timeout: float | None = None,
     backoff: Errors | None = None,
+    stale_for: float | None = None,
+    stale_if_error: float | None = None,
 ) -> Callable[[Callable[P, R]], CachedFunction[P, R]]: ...
 def cached(
     target: Any = None,
@@ -57,6 +61,8 @@ def cached(
     version: int = 1,
     timeout: float | None = None,
     backoff: Errors | None = None,
+    stale_for: float | None = None,
+    stale_if_error: float | None = None,
 ) -> Any:
     """A queryset that reads through the cache, or a function whose values are cached.
 
@@ -81,14 +87,17 @@ def cached(
     `backoff` names the errors by which the service says that it wants to be left alone (an
     exception class, several, or a dictionary with the seconds for each): for the seconds that the
     error tells by ``retry_after`` or a ``Retry-After`` header, else 10, no process calls it, and
-    `BackedOff` is raised.
+    `BackedOff` is raised. For `stale_if_error` seconds after its time the last good value is given
+    instead of any error, and for `stale_for` seconds while another one is computed in the
+    background; neither once what it rests on has been written.
 
     Raises `TypeError` for what is neither, `ValueError` for an unknown tier or a bad key;
     the function raises `NoIdentity` for arguments that nothing tells apart, `UncacheableResult`
     for a result that would not come back from the cache as it is.
     """
     if isinstance(target, QuerySet):
-        if (key, version, timeout, backoff) != (None, 1, None, None):
+        others = (key, timeout, backoff, stale_for, stale_if_error)
+        if version != 1 or any(each is not None for each in others):
             raise TypeError("cached(queryset) takes a tier, a ttl and tags, and nothing else.")
         return converting.cached(target, tier=tier, ttl=ttl, tags=tags or ())
 
@@ -108,6 +117,8 @@ def cached(
             version=version,
             timeout=timeout,
             backoff=backoff,
+            stale_for=stale_for,
+            stale_if_error=stale_if_error,
         )
 
     return decorate if target is None else decorate(target)
@@ -140,12 +151,12 @@ async def aget_or_compute(
     version: int = 1,
 ) -> R:
     """`get_or_compute`, for coroutines; `compute` may be a coroutine function itself."""
-    run: Any = async_to_sync(compute) if iscoroutinefunction(compute) else compute
-
-    def found() -> R:
-        return answer(_wanted(key, tier, ttl, tags, version), run)
-
-    return await sync_to_async(found)()
+    wanted = partial(_wanted, key, tier, ttl, tags, version)
+    if iscoroutinefunction(compute):
+        found: R = await aanswer(wanted, compute)
+        return found
+    run: Any = compute
+    return await sync_to_async(lambda: answer(wanted(), run))()
 
 
 def _wanted(key: str, tier: str | None, ttl: float | None, tags: Any, version: int) -> Wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from cachepatterns.computed.backoff import Errors
 from cachepatterns.computed.dropping import drop, hand_tag
 from cachepatterns.computed.external import external
 from cachepatterns.computed.keys import Naming, digest, function_name
+from cachepatterns.computed.looping import aanswer
 from cachepatterns.computed.resting import Named, Resting
 from cachepatterns.computed.values import Values, declared_type
 from cachepatterns.core.tag import standing_tags, tag
@@ -49,8 +51,13 @@ class CachedFunction(Generic[P, R]):
         version: int,
         timeout: float | None,
         backoff: Errors | None,
+        stale_for: float | None,
+        stale_if_error: float | None,
     ) -> None:
         check_lifetime(tier, ttl)
+        for name, seconds in (("stale_for", stale_for), ("stale_if_error", stale_if_error)):
+            if seconds is not None and not seconds >= 0:
+                raise ValueError(f"{name} must be seconds, not {seconds!r}.")
         functools.update_wrapper(self, function)
         self.name = function_name(function)
         self.uncached = function
@@ -70,6 +77,7 @@ class CachedFunction(Generic[P, R]):
         self._naming = Naming(function, self.name, key)
         self._external = external(self.name, timeout, backoff)
         self._options = ReadOptions(tier=tier, ttl=ttl)
+        self._stale_for, self._stale_if_error = stale_for, stale_if_error
         self._says_tags = tags is not None
         self._named, self._named_by = by_arguments(tags, self.name)
         self._pattern = key or self.name
@@ -83,15 +91,26 @@ class CachedFunction(Generic[P, R]):
         return self._answer(args, kwargs, functools.partial(self._external.call, call))
 
     async def _awaited(self, args: Any, kwargs: Any) -> Any:
-        # The cache is asked in a thread, as Django's querysets do; the function itself is
-        # awaited in the loop.
         call = functools.partial(cast(Any, self._function), *args, **kwargs)
-        in_loop = async_to_sync(self._external.in_time(call))
-        compute = functools.partial(self._external.carefully, in_loop)
-        return await sync_to_async(self._answer)(args, kwargs, compute)
+        return await aanswer(
+            functools.partial(self._wanted, args, kwargs),
+            self._external.in_time(call),
+            through=self._external.carefully,
+            apart=functools.partial(self._apart, args, kwargs),
+        )
 
     def _answer(self, args: Any, kwargs: Any, compute: Callable[[], Any]) -> Any:
-        return answer(self._wanted(args, kwargs), compute)
+        apart = functools.partial(self._apart, args, kwargs)
+        return answer(self._wanted(args, kwargs), compute, apart)
+
+    def _apart(self, args: Any, kwargs: Any) -> Callable[[], Any]:
+        """The call for another thread, when the caller's own objects may be other ones."""
+        args, kwargs = copy.deepcopy((args, kwargs))
+        call = functools.partial(cast(Any, self._function), *args, **kwargs)
+        if not self.is_async:
+            return functools.partial(self._external.call, call)
+        in_loop = async_to_sync(self._external.in_time(call))
+        return functools.partial(self._external.carefully, in_loop)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else BoundFunction(self, instance)
@@ -148,6 +167,8 @@ class CachedFunction(Generic[P, R]):
             options=self._options,
             values=self._values,
             pattern=self._pattern,
+            stale_for=self._stale_for,
+            stale_if_error=self._stale_if_error,
         )
 
     def _parts(self, arguments: Any) -> tuple[str, ...]:

@@ -18,20 +18,24 @@ T = TypeVar("T")
 class _Flight(Generic[T]):
     __slots__ = ("done", "pilot", "value")
 
-    def __init__(self) -> None:
+    def __init__(self, pilot: Hashable) -> None:
         self.done = threading.Event()
-        self.pilot = threading.get_ident()
+        self.pilot = pilot
         self.value: T | None = None
 
 
 class Flights(Generic[T]):
-    """The loads under way in this process."""
+    """The loads under way in this process.
 
-    def __init__(self) -> None:
+    `who` names the caller: his thread, unless loads go on in others.
+    """
+
+    def __init__(self, who: Callable[[], Hashable] = threading.get_ident) -> None:
+        self._who = who
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight[T]] = {}
-        self._waiting: dict[int, _Flight[T]] = {}
-        """Which flight each thread waits for."""
+        self._waiting: list[tuple[Hashable, _Flight[T]]] = []
+        """Who waits for which flight."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -45,7 +49,7 @@ class Flights(Generic[T]):
         with self._lock:
             if name in self._flights:
                 return None
-            flight = self._flights[name] = _Flight()
+            flight = self._flights[name] = _Flight(self._who())
 
         def land(value: T | None) -> None:
             with self._lock:
@@ -59,32 +63,36 @@ class Flights(Generic[T]):
     def wait(self, name: Hashable, timeout: float) -> T | None:
         """What the loader of `name` found; `None` after `timeout` seconds or without one.
 
-        Never waits for a load of the same thread, nor for one that waits, within its own, for
-        this thread's: that would be for ever.
+        Never waits for a load of the caller's own, nor for one that waits, within itself, for the
+        caller's: that would be for ever.
         """
-        me = threading.get_ident()
+        me = self._who()
         with self._lock:
             flight = self._flights.get(name)
             if flight is None or self._comes_back(flight, me):
                 return None
-            self._waiting[me] = flight
+            waits = (me, flight)
+            self._waiting.append(waits)
         try:
             flight.done.wait(timeout)
             return flight.value
         finally:
             with self._lock:
-                self._waiting.pop(me, None)
+                self._waiting.remove(waits)
 
-    def _comes_back(self, flight: _Flight[T], me: int) -> bool:
+    def _comes_back(self, flight: _Flight[T], me: Hashable) -> bool:
         """Whether who is to be waited for waits for `me`, himself or through others."""
-        following: _Flight[T] | None = flight
-        while following is not None:
-            if following.pilot == me:
+        following, known = [flight], set[Hashable]()
+        while following:
+            pilot = following.pop().pilot
+            if pilot == me:
                 return True
-            following = self._waiting.get(following.pilot)
+            if pilot not in known:
+                known.add(pilot)
+                following += [other for waiting, other in self._waiting if waiting == pilot]
         return False
 
     def forget(self) -> None:
         """Drop all flights: their pilots are threads that a fork did not bring along."""
         self._lock = threading.Lock()
-        self._flights, self._waiting = {}, {}
+        self._flights, self._waiting = {}, []

@@ -57,10 +57,10 @@ from cachepatterns.read.remembering import record
 from cachepatterns.read.softly import DATABASE_FAILED, Spare, judge, near_ttl, spare_one
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
 from cachepatterns.read.storing import make_entry, unstored_reason
-from cachepatterns.read.within import computation
+from cachepatterns.read.within import computation, who
 
 misconfigured = BurstLog()
-flights: Flights[bytes] = Flights()
+flights: Flights[bytes] = Flights(who)
 
 
 @async_unsafe  # also where it hits: code that works must not depend on what is cached

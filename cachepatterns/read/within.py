@@ -8,6 +8,7 @@ it, and kept for nobody else.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,10 +23,12 @@ WRITES = "it writes"
 class Computation:
     """A value that is being computed."""
 
-    __slots__ = ("_asked", "_outer", "rests", "stamps", "unfit")
+    __slots__ = ("_asked", "_outer", "rests", "stamps", "unfit", "who")
 
     def __init__(self, outer: Computation | None) -> None:
         self._outer = outer
+        self.who: int = threading.get_ident() if outer is None else outer.who
+        """For whom it is computed, whatever threads do that: who began the outermost one."""
         self._asked: set[str] = set()
         self.rests: dict[str, None] = {}
         """The tags of the values that it is made of."""
@@ -62,6 +65,12 @@ _under_way: ContextVar[Computation | None] = ContextVar("cachepatterns_computing
 def computation() -> Computation | None:
     """The innermost that is under way in this thread or task."""
     return _under_way.get()
+
+
+def who() -> int:
+    """Who is at work here: a thread, or for whom it computes."""
+    found = _under_way.get()
+    return threading.get_ident() if found is None else found.who
 
 
 @contextmanager

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from cachepatterns.computed.asking import Wanted, answer
 from cachepatterns.computed.functions import by_arguments, several
 from cachepatterns.computed.keys import function_name
+from cachepatterns.computed.looping import aanswer
 from cachepatterns.computed.resting import Named, Resting
 from cachepatterns.computed.values import Values
 from cachepatterns.core import outcome
@@ -96,7 +97,7 @@ def cached_view(
         def called(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if _in_loop():  # the dispatch of a class whose methods are coroutines
                 return kept.awaited(request, args, kwargs)
-            return kept.respond(request, args, kwargs, functools.partial(view, request))
+            return kept.respond(request, args, kwargs)
 
         return called
 
@@ -120,45 +121,40 @@ class _Kept:
         self._version = str(version)
         self._covered = headers_covered(vary)
 
+    def respond(self, request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase:
+        """The response, from the cache or of the view."""
+        call = functools.partial(self._view, request, *args, **kwargs)
+        wanted = self._asked(request, args, kwargs)
+        if wanted is None:
+            return call()
+        render = _Rendering(request, wanted, self._covered)
+        return render.response(answer(wanted, lambda: render.parts(lambda: _rendered(call()))))
+
     async def awaited(self, request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase:
-        async def in_loop(*args: Any, **kwargs: Any) -> Any:
+        """`respond`, for views that are coroutines."""
+
+        async def in_loop() -> Any:
             found = self._view(request, *args, **kwargs)
             return await found if isinstance(found, Awaitable) else found
 
-        respond = sync_to_async(self.respond)
-        return await respond(request, args, kwargs, async_to_sync(in_loop))
+        async def rendered() -> Any:
+            return await sync_to_async(_rendered)(await in_loop())
 
-    def respond(
-        self, request: HttpRequest, args: Any, kwargs: Any, view: View
-    ) -> HttpResponseBase:
-        """The response, from the cache or of `view`."""
+        wanted = await sync_to_async(self._asked)(request, args, kwargs)
+        if wanted is None:
+            return await in_loop()
+        render = _Rendering(request, wanted, self._covered)
+        return render.response(await aanswer(lambda: wanted, rendered, through=render.parts))
+
+    def _asked(self, request: HttpRequest, args: Any, kwargs: Any) -> Wanted | None:
+        """What to ask the cache; `None`, counted, if this visit is no question for it."""
         pattern = _pattern(request, self._view)
         reason = why_not_asked(request, self._vary)
-        if reason:
-            if reason != "method":
-                emit(ReadEvent(LABEL, pattern, outcome.BYPASS, reason=reason))
-            return view(*args, **kwargs)
-        wanted = self._wanted(request, args, kwargs, pattern)
-        given: list[tuple[HttpResponseBase, Computation | None]] = []
-
-        def compute() -> Any:
-            before = Before(request, brings_session(request))
-            response = _rendered(view(*args, **kwargs))
-            under_way = computation()
-            given.append((response, under_way))
-            reason = before.why_not_kept(response, self._covered)
-            if reason:
-                spoil(reason)
-                return None
-            return parts_of(response, etag(wanted.key, under_way.stamps if under_way else ()))
-
-        parts = answer(wanted, compute)
-        if not given:
-            return conditional(request, response_of(parts))
-        response, under_way = given[-1]
-        if parts is not None and under_way is not None and not under_way.unfit:
-            add_headers(response, parts)
-        return conditional(request, response)
+        if not reason:
+            return self._wanted(request, args, kwargs, pattern)
+        if reason != "method":
+            emit(ReadEvent(LABEL, pattern, outcome.BYPASS, reason=reason))
+        return None
 
     def _wanted(self, request: HttpRequest, args: Any, kwargs: Any, pattern: str) -> Wanted:
         resting = Resting()
@@ -178,6 +174,35 @@ class _Kept:
             pattern=pattern,
             label=LABEL,
         )
+
+
+class _Rendering:
+    """One visit: what the view has given for it, if it was called."""
+
+    def __init__(self, request: HttpRequest, wanted: Wanted, covered: Collection[str]) -> None:
+        self._request, self._wanted, self._covered = request, wanted, covered
+        self._given: HttpResponseBase | None = None
+        self._under_way: Computation | None = None
+
+    def parts(self, view: Callable[[], Any]) -> Any:
+        """What is kept of the response of `view`; nothing, if nobody else may be shown it."""
+        before = Before(self._request, brings_session(self._request))
+        response = self._given = view()
+        under_way = self._under_way = computation()
+        reason = before.why_not_kept(response, self._covered)
+        if reason:
+            spoil(reason)
+            return None
+        stamps = under_way.stamps if under_way is not None else ()
+        return parts_of(response, etag(self._wanted.key, stamps))
+
+    def response(self, parts: Any) -> HttpResponseBase:
+        """What to answer, with `parts` from the cache or of `parts`."""
+        if self._given is None:
+            return conditional(self._request, response_of(parts))
+        if parts is not None and self._under_way is not None and not self._under_way.unfit:
+            add_headers(self._given, parts)
+        return conditional(self._request, self._given)
 
 
 _values = Values("cached view")

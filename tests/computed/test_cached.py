@@ -542,3 +542,74 @@ def test_it_may_be_imported_before_the_app_registry():
     subprocess.run(
         command, check=True, timeout=30, env={"DJANGO_SETTINGS_MODULE": "tests.settings"}
     )
+
+
+def test_several_are_computed_at_once_and_synchronous_code_goes_on_meanwhile(goods):
+    """One that waits for what another task does with the database must not keep it from that."""
+    import asyncio
+
+    async def all_at_once():
+        met = asyncio.Barrier(3)
+
+        @cached(key="{n}", tags=[Item])
+        async def slow(n):
+            await met.wait()
+            return [n, await Item.objects.acount()]
+
+        async def other():
+            found = await Item.objects.acount()
+            await met.wait()
+            return found
+
+        answers = asyncio.gather(slow(1), slow(2), other())
+        return await asyncio.wait_for(answers, 20)
+
+    assert async_to_sync(all_at_once)() == [[1, 4], [2, 4], 4]
+
+
+def test_coroutines_that_miss_at_once_compute_once_and_one_may_call_itself(goods):
+    import asyncio
+
+    async def at_once():
+        @cached(key="once", tags=[Item])
+        async def once():
+            calls.append(1)
+            await asyncio.sleep(0.05)
+            return len(calls)
+
+        @cached(key="itself", tags=[Item])
+        async def itself(*, depth=[0]):  # noqa: B006
+            depth[0] += 1
+            return 1 if depth[0] > 1 else await itself() + 1
+
+        return [*await asyncio.gather(*(once() for _ in range(8))), await itself()]
+
+    assert async_to_sync(at_once)() == [1] * 8 + [2]
+
+
+def test_one_who_is_cancelled_ends_what_he_waits_for(goods):
+    import asyncio
+
+    ended = []
+
+    async def cancelled():
+        began = asyncio.Event()
+
+        @cached(key="endless", tags=[Item])
+        async def endless():
+            began.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ended.append(1)
+
+        task = asyncio.create_task(endless())
+        await asyncio.wait_for(began.wait(), 20)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while not ended:
+            await asyncio.sleep(0.01)
+
+    async_to_sync(cancelled)()
+    assert ended == [1]

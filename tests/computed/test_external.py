@@ -11,13 +11,16 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
 
-from cachepatterns import cached
+from cachepatterns import cached, invalidate
 from cachepatterns.backends.store import current_store
 from cachepatterns.computed import backoff as backing_off
 from cachepatterns.computed import bounded
 from cachepatterns.computed.backoff import retry_after
-from cachepatterns.exceptions import BackedOff, BackendError
+from cachepatterns.exceptions import BackedOff, BackendError, UncacheableResult
+from cachepatterns.read import softly
+from cachepatterns.read.pool import pool
 from tests.app.models import Item
+from tests.events import seen
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,16 +83,16 @@ def test_what_it_raises_arrives_from_its_thread(service):
 
 
 def test_its_thread_leaves_no_connection_and_may_read(goods):
-    seen = []
+    who = []
 
     def count():
-        seen.append(threading.get_ident())
+        who.append(threading.get_ident())
         return Item.objects.uncached().count()
 
     counted = cached(key="count", timeout=20, tags=[Item])(count)
     assert [counted(), counted()] == [4, 4]
-    assert len(seen) == 1
-    assert seen[0] != threading.get_ident()
+    assert len(who) == 1
+    assert who[0] != threading.get_ident()
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -247,3 +250,84 @@ def test_it_may_be_told_by_a_date(monkeypatch):
 def test_mistakes_are_told_at_the_decoration(wrong):
     with pytest.raises((TypeError, ValueError), match=r"timeout|backoff="):
         cached(key="a", **wrong)(print)
+
+
+# -- past its time ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Moves the clock by which entries are judged."""
+    now = [0.0]
+    real = softly.clock
+    monkeypatch.setattr(softly, "clock", lambda: real() + now[0])
+
+    def move(seconds):
+        now[0] += seconds
+
+    return move
+
+
+@pytest.mark.parametrize("error", [LookupError("down"), TimeoutError(), limited(60)], ids=str)
+def test_the_last_good_value_is_given_while_the_function_fails(service, later, error):
+    rate = asking(service, ttl=60, stale_if_error=3600, backoff=RateLimited)
+    assert rate() == 1
+    service.says = error
+    assert rate() == 1
+    later(61)
+    with seen() as found:
+        assert [rate(), rate()] == [1, 1]
+    assert [(r.outcome, r.reason) for r in found.reads] == [("stale", "database failed")] * 2
+    assert service.calls == (2 if isinstance(error, RateLimited) else 3)
+    later(3600)
+    with pytest.raises((type(error), BackedOff)):
+        rate()
+
+
+def test_what_was_invalidated_is_not_given_even_then(service, later):
+    rate = asking(service, ttl=60, stale_if_error=3600, tags=[Item])
+    rate()
+    later(61)
+    service.says = LookupError()
+    assert rate() == 1
+    invalidate(Item)
+    with pytest.raises(LookupError):
+        rate()
+
+
+def test_mistakes_in_the_code_are_not_hidden_by_it(service, later):
+    rate = asking(service, ttl=60, stale_if_error=3600)
+    rate()
+    later(61)
+    service.says = object()
+    with pytest.raises(UncacheableResult):
+        rate()
+
+
+def test_it_is_computed_in_the_background_while_the_old_one_is_given(service, later):
+    rate = asking(service, ttl=60, stale_for=600)
+    rate()
+    service.says = 2
+    later(61)
+    assert rate() == 1
+    assert pool.settle(20)
+    later(-61)
+    assert [rate(), service.calls] == [2, 2]
+
+
+def test_a_coroutine_function_too(fresh, later):
+    calls = []
+
+    @cached(key="{n}", ttl=60, stale_for=600)
+    async def rate(n):
+        calls.append(n)
+        await asyncio.sleep(0)
+        return len(calls)
+
+    ask = async_to_sync(rate)
+    assert ask([1]) == 1
+    later(61)
+    assert ask([1]) == 1
+    assert pool.settle(20)
+    later(-61)
+    assert ask([1]) == 2
