@@ -33,6 +33,7 @@ PAGES: tuple[Page, ...] = (
         path="/category/armchairs/?sort=price&low=20&high=200&stock=on&page=2", cached=True, sql=0
     ),
     Page(path=PRODUCT, cached=True, sql=1),  # the recommendations, random on purpose
+    Page(path="/sitemap.xml", cached=True, sql=0),
     Page(path="/search/?q=chair", cached=True, sql=0),
     Page(path="/cart/", cached=True, sql=0),
     Page(path="/login/", cached=True, sql=0),

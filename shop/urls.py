@@ -11,6 +11,7 @@ shop_patterns = [
     path("categories/", catalog.categories, name="categories"),
     path("category/<slug:slug>/", catalog.category, name="category"),
     path("product/<slug:slug>/", catalog.product, name="product"),
+    path("sitemap.xml", catalog.sitemap, name="sitemap"),
     path("search/", catalog.search, name="search"),
     path("picture/<slug:kind>/<int:number>.svg", catalog.picture, name="picture"),
     path("cart/", cart.show, name="cart"),

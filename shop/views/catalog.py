@@ -1,18 +1,27 @@
 """Home, categories, products, search, and the pictures on them."""
 
+from functools import cache
+
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
+from cachepatterns import cached_view
 from shop import counting, pictures, queries
+from shop.computed import price_range
 from shop.context import catalog
 from shop.forms import ListingFilter
-from shop.models import Product
+from shop.models import Category, Product
+from shop.rates import in_dollars
+from shop.switches import is_on
 
 PER_PAGE = 24
+FRAGMENTS = "volatile" if is_on("rendered") else "never"
+"""The tier of what is kept of pages."""
 COLLAGE = ("chair-7", "lamp-21", "plant-4", "kettle-9")
 
 
@@ -38,12 +47,14 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
     found = tree.find(slug)
     if found is None:
         raise Http404("There is no such category.")
+    leaves = tree.leaves(found)
     context = {
         "category": found,
+        "prices": price_range(found, leaves),
         "path": tree.path(found.parent_id),
         "children": tree.children(found),
         "siblings": tree.children(tree.path(found.parent_id)[-1]) if found.parent_id else [],
-        **listing(request, queries.in_categories(tree.leaves(found))),
+        **listing(request, queries.in_categories(leaves)),
     }
     return render(request, "shop/category.html", context)
 
@@ -64,21 +75,46 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
         found = queries.product(slug)
     except Product.DoesNotExist as error:
         raise Http404("There is no such product.") from error
-    counts: dict[int, int] = dict(queries.ratings(found))
-    total = sum(counts.values())
     context = {
         "product": found,
         "views": counting.viewed(found),
+        "dollars": in_dollars(found.price),
         "path": catalog(request).path(found.category_id),
-        "reviews": list(queries.reviews(found)),
-        "ratings": [
-            (stars, given := counts.get(stars, 0), 100 * given // total if total else 0)
-            for stars in range(5, 0, -1)
-        ],
+        # Asked for only where the block that shows them is not there yet.
+        "fragments": FRAGMENTS,
+        "reviews": queries.reviews(found),
+        "ratings": cache(lambda: _ratings(found)),
         "related": list(queries.related(found)),
         "recommendations": list(queries.recommendations()),
     }
     return render(request, "shop/product.html", context)
+
+
+def _ratings(product: Product) -> list[tuple[int, int, int]]:
+    """Stars, how many have given them, and how many of a hundred that is."""
+    counts: dict[int, int] = dict(queries.ratings(product))
+    total = sum(counts.values())
+    return [
+        (stars, given := counts.get(stars, 0), 100 * given // total if total else 0)
+        for stars in range(5, 0, -1)
+    ]
+
+
+def sitemap_paths() -> list[str]:
+    """Of all that search engines are to find."""
+    slugs = [
+        *(("shop:category", slug) for slug in queries.categories().values_list("slug", flat=True)),
+        *(("shop:product", slug) for slug in queries.products().values_list("slug", flat=True)),
+    ]
+    return [reverse("shop:home"), *(reverse(name, args=[slug]) for name, slug in slugs)]
+
+
+@require_safe
+@cached_view(tags=[Category, Product], tier="semi_static" if is_on("rendered") else "never")
+def sitemap(request: HttpRequest) -> HttpResponse:
+    """The same for everybody, and long: kept as a whole."""
+    context = {"root": f"{request.scheme}://{request.get_host()}", "paths": sitemap_paths()}
+    return render(request, "shop/sitemap.xml", context, content_type="application/xml")
 
 
 @require_safe
