@@ -204,7 +204,7 @@ def test_an_entry_past_its_time_is_told_apart(goods, settings, monkeypatch):
 
     settings.CACHEPATTERNS = {
         **settings.CACHEPATTERNS,
-        "TIERS": {"semi_static": {"stale_for": 60, "stale_if_error": 600}},
+        "TIERS": {"semi_static": {"jitter": 0, "stale_for": 60, "stale_if_error": 600}},
     }
     list(Item.objects.all())
     now = looking.time.time
