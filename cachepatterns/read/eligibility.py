@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from cachepatterns import transactions
 from cachepatterns.conf import config
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.deciding import REASON as DECIDES
@@ -52,8 +53,8 @@ def why_not_kept_here(connection: BaseDatabaseWrapper, alias: str, policy: Resol
 
 def _is_private(name: str) -> bool:
     """Whether SQLite keeps the database for this process alone: others have theirs by the
-    same name."""
-    return name == ":memory:" or "mode=memory" in name
+    same name. Of tests with a cache of their own, there are no others."""
+    return (name == ":memory:" or "mode=memory" in name) and not transactions.ignores_testcase
 
 
 def why_not_in_transaction(connection: BaseDatabaseWrapper) -> str:

@@ -198,6 +198,10 @@ def test_out_of_its_block_a_test_s_transaction_counts_again(db):
         Item.objects.get(pk=item.pk)
 
 
+SETTINGS = """
+from tests.settings import *
+DATABASES["default"]["TEST"] = {}  # as by default: SQLite in memory
+"""
 PROJECT_TEST = """
 import os
 import pytest
@@ -223,6 +227,7 @@ def test_every_process_has_a_prefix():
 
 def test_the_plugin_gives_its_fixtures_to_a_project(tmp_path):
     (tmp_path / "test_project.py").write_text(PROJECT_TEST)
+    (tmp_path / "project_settings.py").write_text(SETTINGS)
     command = [
         *(
             sys.executable,
@@ -236,12 +241,12 @@ def test_the_plugin_gives_its_fixtures_to_a_project(tmp_path):
             "no:cacheprovider",
         ),
         *("-o", "addopts=", "-p", "cachepatterns.pytest_plugin", "-p", "no:cachepatterns"),
-        *("--rootdir", str(tmp_path), "-c", os.devnull, "--ds", "tests.settings", "--create-db"),
+        *("--rootdir", str(tmp_path), "-c", os.devnull, "--ds", "project_settings", "--create-db"),
         str(tmp_path / "test_project.py"),
     ]
     env = {
         **os.environ,
-        "PYTHONPATH": os.getcwd(),
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}",
         # Another one's test database, beside that of this worker.
         "TESTS_FOLDER": str(tmp_path),
     }
