@@ -1,7 +1,7 @@
 """What stands around operations of the cache: traces, explanations, comparisons. Mostly nothing.
 
 An event tells of a read when it is over; a span must have begun before the read did, so that what
-happens within it belongs to it. Hooks are called around operations, the first one added outermost.
+happens within it belongs to it. Hooks are called around operations, the first one outermost.
 Where there are none, an operation pays for one look at an empty tuple.
 """
 
@@ -44,12 +44,16 @@ hooks: tuple[Hook, ...] = ()
 _lock = threading.Lock()
 
 
-def add(hook: Hook) -> None:
-    """Have `hook` called around every operation of this process; once, however often asked."""
+def add(hook: Hook, *, outermost: bool = False) -> None:
+    """Have `hook` called around every operation of this process; once, however often asked.
+
+    `outermost`: before all that were added until now, so that they hear only of what it lets
+    pass.
+    """
     global hooks
     with _lock:
         if hook not in hooks:
-            hooks = (*hooks, hook)
+            hooks = (hook, *hooks) if outermost else (*hooks, hook)
 
 
 def remove(hook: Hook) -> None:

@@ -111,7 +111,7 @@ def explain(ask: Callable[[], Any], *, using: str, label: str) -> Explanation:
         if isinstance(event, ReadEvent) and event.outcome == outcome.BYPASS:
             bypasses.append(event)
 
-    around.add(leave)
+    around.add(leave, outermost=True)
     try:
         with observe.diverted(hear), compiling_only(connections[using]):
             ask()

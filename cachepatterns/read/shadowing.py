@@ -13,6 +13,7 @@ the reader's transaction as it was: within one the query runs behind a savepoint
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -63,15 +64,14 @@ class _Budget:
 
     def __init__(self) -> None:
         self._second, self._left = 0, 0
-        self._lock = threading.Lock()
 
     def take(self) -> bool:
+        # Without a lock: what two threads take at once may be counted as one.
         now = int(time.monotonic())
-        with self._lock:
-            if now != self._second:
-                self._second, self._left = now, PER_SECOND
-            self._left -= 1
-            return self._left >= 0
+        if now != self._second:
+            self._second, self._left = now, PER_SECOND
+        self._left -= 1
+        return self._left >= 0
 
 
 budget = _Budget()
@@ -163,6 +163,15 @@ def _known(asker: Any, question: Any) -> Asked | None:
     except UnstorableValue:
         return None
     return None if packed is None else asked.unpack(packed)
+
+
+def _after_fork() -> None:
+    """The threads that wait are the parent's."""
+    global _waiting
+    _waiting = threading.BoundedSemaphore(WAITING)
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _is_strict(guard: str) -> bool:

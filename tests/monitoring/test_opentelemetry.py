@@ -182,6 +182,13 @@ def test_what_nobody_samples_makes_no_spans(items, traced, exporter, monkeypatch
     assert not traced.all
 
 
+def test_an_explanation_is_no_read(items, traced):
+    with trace.get_tracer("test").start_as_current_span("job"):
+        Item.objects.all().explain_cache(pk=items[0].pk)
+        Item.objects.all().explain_cache("in_bulk", [items[0].pk])
+    assert [span.name for span in traced.all] == ["job"]
+
+
 def test_a_failing_cache_marks_its_span(items, traced, settings):
     default = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = {**settings.CACHES, "default": default}
