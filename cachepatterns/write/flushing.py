@@ -266,4 +266,5 @@ def _failed(buffer: Buffer, error: Exception) -> None:
     log.log(
         "What waits of %s can not be written to %r: %s", buffer.policy.label, buffer.using, error
     )
-    connections[buffer.using].close()
+    if not connections[buffer.using].in_atomic_block:  # whoever has begun it ends it
+        connections[buffer.using].close()

@@ -25,6 +25,12 @@ class ArticlePolicy(ModelPolicy):
     ignores = ["views"]
 
 
+@register(counted.ByKey, counted.ByName, counted.ByDay)
+class CountedPolicy(ModelPolicy):
+    counters = {"views": WriteBehind()}
+    ignores = ["views"]
+
+
 @register(counted.Visit)
 class VisitPolicy(ModelPolicy):
     tier = "never"

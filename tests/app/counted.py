@@ -31,3 +31,24 @@ class Visit(models.Model):
     price = models.DecimalField(max_digits=8, decimal_places=2, null=True)
     key = models.UUIDField(default=uuid.uuid4)
     data = models.JSONField(null=True)
+
+
+class ByKey(models.Model):
+    key = models.UUIDField(primary_key=True)
+    views = models.IntegerField(default=0)
+
+    objects = CachedManager()
+
+
+class ByName(models.Model):
+    name = models.CharField(max_length=20, primary_key=True)
+    views = models.IntegerField(default=0)
+
+    objects = CachedManager()
+
+
+class ByDay(models.Model):
+    day = models.DateField(primary_key=True)
+    views = models.IntegerField(default=0)
+
+    objects = CachedManager()

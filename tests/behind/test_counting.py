@@ -1,11 +1,13 @@
 """Increments: gathered, shown, written; and what happens where they can not be."""
 
+import datetime
 import uuid
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from cachepatterns import (
@@ -20,6 +22,7 @@ from cachepatterns.backends.store import counters_store
 from cachepatterns.checks.behind import check_behind
 from cachepatterns.exceptions import BackendError, CachePatternsError
 from cachepatterns.live.behind import behind_findings
+from cachepatterns.models import FlushedBatch
 from cachepatterns.observe import PatternEvent
 from cachepatterns.stats.behinds import behinds
 from cachepatterns.write import flushing
@@ -72,7 +75,7 @@ def test_a_batch_is_one_statement_and_invalidates_no_row(articles, flusher):
         assert flusher.everything().rows == 3
     writes = [q["sql"] for q in asked if q["sql"].startswith("UPDATE")]
     assert len(writes) == 1
-    assert "FROM (VALUES" in writes[0]
+    assert connection.vendor != "postgresql" or "FROM (VALUES" in writes[0]
     assert outcome_of(read) == "hit"
     assert best() == [article.pk for article in reversed(articles)]
     assert [counted(article) for article in articles] == [1, 2, 3]
@@ -347,8 +350,7 @@ def test_old_names_are_forgotten(articles, flusher):
     increment(articles[0], views=1)
     flusher.everything()
     assert flushing.forget_old("default") == 0
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE cachepatterns_flushedbatch SET created_at = now() - interval '8 d'")
+    FlushedBatch.objects.update(created_at=Now() - datetime.timedelta(days=8))
     assert flushing.forget_old("default") == 1
     assert noted() == 0
 
@@ -365,7 +367,7 @@ def test_events_are_inserted_as_they_were_recorded(articles, flusher, django_ass
         record_event(Visit, words="b", article_id=articles[1].pk)
     with CaptureQueriesContext(connection) as asked:
         assert flusher.everything().rows == 2
-    assert len([q for q in asked if 'INTO "app_visit"' in q["sql"]]) == 1
+    assert len([q for q in asked if "app_visit" in q["sql"].partition("(")[0]]) == 1
     one, two = Visit.objects.order_by("pk")
     assert (one.words, one.article_id, str(one.price)) == ("ä", articles[0].pk, "1.50")
     assert (one.key, one.data) == (key, {"a": [1, None]})
