@@ -25,7 +25,7 @@ from cachepatterns.read.eligibility import why_not_here, why_not_in_transaction
 from cachepatterns.read.lookup import read
 from cachepatterns.read.options import ReadOptions, why_uncached
 from cachepatterns.read.outage import is_outage
-from cachepatterns.read.question import Question, question_on
+from cachepatterns.read.question import KnowingLoad, Question, question_on
 from cachepatterns.read.within import computation, computing
 from cachepatterns.transactions import is_customised
 
@@ -128,16 +128,15 @@ def why_not(resting: Resting) -> str:
     return ""
 
 
-class _Load:
+class _Load(KnowingLoad):
     """Computes the value and gives it as a row; `unfit` says then why it must not be kept."""
 
-    __slots__ = ("_compute", "_wanted", "rests", "stamps", "unfit")
+    __slots__ = ("_compute", "_wanted", "rests")
 
     def __init__(self, compute: Callable[[], Any], wanted: Wanted, tags: Iterable[str]) -> None:
+        super().__init__()
         self._compute, self._wanted = compute, wanted
         self.rests = dict.fromkeys(tags)
-        self.stamps: Sequence[bytes] = ()
-        self.unfit = ""
 
     def __call__(self) -> list[Row]:
         with computing() as under_way:

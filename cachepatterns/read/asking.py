@@ -211,5 +211,8 @@ def _signature(key: str, payload: bytes) -> bytes:
 def packed(asker: Any, question: Any) -> bytes:
     """What a compiler, or a statement, was asked; raises `UnstorableValue`."""
     if not isinstance(asker, Statement):
-        asker = compiled(asker, question.using)
+        try:
+            asker = compiled(asker, question.using)
+        except EmptyResultSet as error:
+            raise UnstorableValue("of nothing that can be, nobody is asked") from error
     return asker.as_asked(question)

@@ -75,10 +75,19 @@ class _Rows:
         statement: tuple[str, tuple[Any, ...]] = self._compiler.as_sql()
         return statement
 
-    def __getattr__(self, name: str) -> Any:
-        """What the compiler knows, once it has compiled: the columns, the query."""
-        _ = self.asked
-        return getattr(self._compiler, name)
+    @property
+    def query(self) -> Any:
+        return self._compiler.query
+
+    @property
+    def col_count(self) -> int | None:
+        """How many columns the answer has; known once it is compiled."""
+        found: int | None = self._compiler.col_count if self.asked else None
+        return found
+
+    @property
+    def has_extra_select(self) -> bool:
+        return bool(self._compiler.has_extra_select if self.asked else False)
 
 
 def count(queryset: Any) -> int | None:

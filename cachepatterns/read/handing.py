@@ -18,7 +18,9 @@ from cachepatterns.conf import config
 from cachepatterns.core import asked
 from cachepatterns.declarations import find_model
 from cachepatterns.exceptions import CorruptEntry, UnstorableValue
+from cachepatterns.read.asking import Noted
 from cachepatterns.read.question import Load, Question
+from cachepatterns.read.statement import Statement
 from cachepatterns.read.statement import told as statement_of
 
 THREAD, TASKS = "thread", "tasks"
@@ -42,10 +44,10 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
 def statement(question: Question, load: Load) -> bytes | None:
     """What `load` asks, if it is to be handed over; `None` where it is done here, as what no
     statement says must be."""
-    if config().REFRESH == THREAD or not hasattr(load, "as_asked"):
+    if config().REFRESH == THREAD or not isinstance(load, (Noted, Statement)):
         return None
     try:
-        told: bytes = load.as_asked(question)
+        told = load.as_asked(question)
     except UnstorableValue:
         return None
     return told

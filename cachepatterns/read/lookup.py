@@ -52,7 +52,7 @@ from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.outage import is_outage
 from cachepatterns.read.patience import look_again
-from cachepatterns.read.question import Again, Load, Question
+from cachepatterns.read.question import Again, KnowingLoad, Load, Question
 from cachepatterns.read.remembering import record
 from cachepatterns.read.softly import DATABASE_FAILED, Spare, judge, near_ttl, spare_one
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
@@ -226,14 +226,17 @@ def _load_once(
             # What is not stored is not shared either: nobody needs to wait for it.
             land(None)
             turn.end()
-        if hasattr(load, "stamps") and not unfit:
-            load.stamps = turn.stamps
+        knowing = load if isinstance(load, KnowingLoad) else None
+        if knowing is not None and not unfit:
+            knowing.stamps = turn.stamps
         before = time.perf_counter()
         with claim.loading:
             rows = load()
         took = time.perf_counter() - before
         claim.note(question, took)
-        reason = unfit = unfit or getattr(load, "unfit", "")
+        if knowing is not None:
+            unfit = unfit or knowing.unfit
+        reason = unfit
         if unfit:
             return rows
         ttl = question.lifetime(rows)

@@ -26,6 +26,25 @@ Where the load has a method ``as_asked(question)``, other processes can be told 
 (``CACHEPATTERNS["REFRESH"]``): the bytes of `core.asked`."""
 
 
+class KnowingLoad:
+    """A load that is told the stamps under which it is made, and tells when it is done whether
+    its result may be kept."""
+
+    __slots__ = ("stamps", "unfit")
+
+    stamps: Sequence[bytes]
+    """Those it is made under; none where its result is not to be kept."""
+    unfit: str
+    """Why the result must not be kept; empty if it may be."""
+
+    def __init__(self) -> None:
+        self.stamps = ()
+        self.unfit = ""
+
+    def __call__(self) -> list[Row]:
+        raise NotImplementedError
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is asked: where its answer stands, what it depends on, which database alias
     answers it otherwise, how long the answer may live."""

@@ -37,12 +37,13 @@ from cachepatterns.exceptions import (
 )
 from cachepatterns.observe import BurstLog, RefreshEvent, emit
 from cachepatterns.read import claim, handing
-from cachepatterns.read.asking import question_item
+from cachepatterns.read.asking import Noted, question_item
 from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.pool import pool
-from cachepatterns.read.question import Again, Load, Question
+from cachepatterns.read.question import Again, KnowingLoad, Load, Question
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, mint_missing
+from cachepatterns.read.statement import Statement
 from cachepatterns.read.storing import make_entry, unstored_reason
 
 PAUSE_SECONDS = 0.2
@@ -158,14 +159,15 @@ def _load(store: Store, question: Question, load: Load, stamps: list[bytes]) -> 
     if unfit:
         _emit(question, outcome.SKIPPED, unfit)
         return
-    if hasattr(load, "stamps"):
-        load.stamps = stamps
+    knowing = load if isinstance(load, KnowingLoad) else None
+    if knowing is not None:
+        knowing.stamps = stamps
     before = time.perf_counter()
     with claim.loading:
         rows = load()
     took = time.perf_counter() - before
     claim.note(question, took)
-    unfit = getattr(load, "unfit", "")
+    unfit = knowing.unfit if knowing is not None else ""
     if unfit:
         _emit(question, outcome.SKIPPED, unfit, took)
         return
@@ -177,7 +179,7 @@ def _load(store: Store, question: Question, load: Load, stamps: list[bytes]) -> 
         return
     kept = question.kept(ttl, rows)
     items = [(question.key, payload, kept)]
-    if hasattr(load, "as_asked"):
+    if isinstance(load, (Noted, Statement)):
         items += question_item(load, question, kept)
     store.store(items, question.stamps, question.reach + STAMP_MARGIN, wait=True)
     _emit(question, outcome.REFRESHED, "", took, len(payload))

@@ -376,6 +376,17 @@ def test_a_query_that_was_asked_by_its_shape_can_still_be_compiled(goods, evalua
         assert list(Item.objects.filter(category__in=rows).order_by("pk")) == goods[2]
 
 
+def test_what_can_not_be_is_asked_by_its_shape_too_and_nothing_is_kept_beside_it(
+    goods, settings, caplog
+):
+    """Django finds out when it compiles: no integer column holds 2 ** 63."""
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "VERIFY_SHARE": 1}
+    assert Item.objects.filter(pk=1).first() == Item.objects.uncached().filter(pk=1).first()
+    for _ in range(2):
+        assert Item.objects.filter(pk=2**63).first() is None
+    assert caplog.records == []
+
+
 def test_a_fetch_mode_is_kept(goods):
     modes = pytest.importorskip("django.db.models.fetch_modes", reason="new in Django 6.1")
     for _ in range(3):
