@@ -86,7 +86,7 @@ class ProductPolicy(ModelPolicy):
     read the rest of it again.
     """
 
-    tier = "semi_static"
+    tier = "catalog"
     counters = {"view_count": WriteBehind(every="10s")}
     ignores = ["view_count"]
 
@@ -112,7 +112,7 @@ class SearchPolicy(ModelPolicy):
 class ReviewPolicy(ModelPolicy):
     """Written all day; a page may be asked for often within a minute."""
 
-    tier = "volatile"
+    tier = "reviews"
 
 
 @register(Cart, CartItem, Profile)

@@ -88,12 +88,26 @@ CACHES = {
     "sessions": {**_redis, "KEY_PREFIX": "sessions", "OPTIONS": _redis_options},
 }
 
+_tiers: dict[str, dict[str, object]] = {
+    # What hardly ever changes is answered from the process's own memory.
+    "local": {"ttl": 24 * 3600, "local": True},
+    # What visitors ask for lives on, and is loaded anew before they would have to wait.
+    "catalog": {"ttl": 15 * 60},
+    # Nobody waits for reviews that are a minute old, and no page breaks without a database.
+    "reviews": {"ttl": 45},
+}
+if is_on("ttl-tiers"):
+    _tiers["catalog"] |= {"max_age": 6 * 3600, "early_refresh": 1.0}
+if is_on("stale-while-revalidate"):
+    _tiers["reviews"] |= {"stale_for": 60, "stale_if_error": 3600}
+
 CACHEPATTERNS = {
     "PREFIX": "shop-cp",
     # So that `cache_verify` can check many of the shop's few queries.
     "VERIFY_SHARE": 0.5,
-    # What hardly ever changes is answered from the process's own memory.
-    "TIERS": {"local": {"ttl": 24 * 3600, "local": True}},
+    "TIERS": _tiers,
+    # Of addresses that somebody makes up, so many a minute are remembered to lead nowhere.
+    "NEGATIVE_PER_MINUTE": 60 if is_on("negative-caching") else 0,
 }
 if os.environ.get("SHOP_OUTBOX") == "1" and is_on("event-driven"):
     # The web processes relay what they and others record; a busy machine may be late with that.

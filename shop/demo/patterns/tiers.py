@@ -1,0 +1,67 @@
+"""TTL tiers: what visitors ask for near the end of its life is given another one.
+
+The interleaving: a reader finds an entry near its end; before it says that the entry is to live
+on, staff changes the price and commits. The entry may live; nobody may be shown it.
+"""
+
+from decimal import Decimal
+
+from shop.demo.actor import Pause
+from shop.demo.aging import __name__ as aging
+from shop.demo.patterns.pattern import Pattern, Played, require
+from shop.demo.patterns.stage import Stage, outcomes
+
+LABEL = "shop.product"
+NEAR_THE_END = 720
+"""Seconds of the tier's 900, of which up to a tenth are taken by jitter."""
+
+
+def prolongs_late(pause: Pause, slug: str) -> str:
+    """Reads a product near the end of its entry's life, and pauses before that is prolonged."""
+    from cachepatterns.backends.store import Store
+    from shop import queries
+
+    prolong = Store.prolong
+
+    def late(self: Store, key: str, payload: bytes, ttl: float) -> None:
+        pause("prolongs")
+        prolong(self, key, payload, ttl)
+
+    Store.prolong = late  # type: ignore[method-assign]
+    return str(queries.product(slug).price)
+
+
+def perform(stage: Stage) -> Played:
+    product = stage.product()
+    for _ in range(2):
+        stage.get(product.path)
+    _age(stage)
+    visit = stage.get(product.path)
+    with stage.actor(f"{aging}.longest_life", LABEL) as actor:
+        left = float(actor.result())
+    require(left > 600, f"what visitors ask for dies in {left:.0f} s all the same")
+    # Only what was asked for lives on, and the page asks for it again.
+    _age(stage)
+    price = product.price + 3
+    with stage.actor(f"{__name__}.prolongs_late", product.slug) as late:
+        late.until("prolongs")
+        stage.set_price(product, price)
+        late.go_on()
+        late.result()
+    require(
+        stage.shown_price(product) == Decimal(price),
+        "an entry that a write has outdated lives on, and is shown",
+    )
+    return Played(
+        counters={"hits near the end": outcomes(visit)["hit"], "seconds to live": int(left)},
+        sql_saved=outcomes(visit)["hit"],
+        interleaving="a life was prolonged while the price was changed; nobody finds the old one",
+    )
+
+
+def _age(stage: Stage) -> None:
+    with stage.actor(f"{aging}.grow_older", LABEL, NEAR_THE_END) as actor:
+        require(actor.result(), "no products are cached")
+
+
+PATTERN = Pattern(number=4, name="ttl-tiers", title="TTL tiers, adaptive TTL", perform=perform)
