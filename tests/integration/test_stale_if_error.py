@@ -103,6 +103,14 @@ def test_what_is_not_expired_needs_no_database(away):
     assert outcome_of(listed) == "hit"
 
 
+def test_without_a_lease_something_is_served_only_if_the_database_fails(away, settings):
+    """While the database is away, no relay can vouch for the outbox."""
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "OUTBOX": True}
+    assert outcome_of(listed) == "miss"
+    away.refuse()
+    assert outcome_of(listed) == "stale"
+
+
 def test_what_decides_a_write_raises(away):
     away.refuse()
     with pytest.raises(OperationalError):
