@@ -93,13 +93,13 @@ _tiers: dict[str, dict[str, object]] = {
     "local": {"ttl": 24 * 3600, "local": True},
     # What visitors ask for lives on, and is loaded anew before they would have to wait.
     "catalog": {"ttl": 15 * 60},
-    # Nobody waits for reviews that are a minute old, and no page breaks without a database.
-    "reviews": {"ttl": 45},
+    # Nobody waits for a list whose minute is over, and no page breaks for want of it.
+    "lively": {"ttl": 45},
 }
 if is_on("ttl-tiers"):
     _tiers["catalog"] |= {"max_age": 6 * 3600, "early_refresh": 1.0}
 if is_on("stale-while-revalidate"):
-    _tiers["reviews"] |= {"stale_for": 60, "stale_if_error": 3600}
+    _tiers["lively"] |= {"stale_for": 60, "stale_if_error": 3600}
 
 CACHEPATTERNS = {
     "PREFIX": "shop-cp",

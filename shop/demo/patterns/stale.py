@@ -1,7 +1,8 @@
-"""Stale-while-revalidate: visitors of a product whose reviews have expired wait for nothing.
+"""Stale-while-revalidate: visitors of the home page, whose newest products have expired, wait for
+nothing.
 
-The interleaving: a refresh has loaded the old reviews; staff changes one and commits; the refresh
-stores what it has. Nobody may be shown it.
+The interleaving: a refresh has loaded the newest products; staff changes one and commits; the
+refresh stores what it has. Nobody may be shown it.
 """
 
 from shop.demo.actor import Pause
@@ -10,18 +11,19 @@ from shop.demo.patterns.pattern import Pattern, Played, require
 from shop.demo.patterns.stage import Stage
 from shop.demo.visitor import Visit
 
-LABEL = "shop.review"
+HOME = "/"
+LABEL = "shop.product"
 EXPIRED = 50
 """Seconds: past the tier's 45, and within the 60 in which what is expired is served."""
 VISITORS = 20
+NAME = "Changed while somebody looked"
 
 
-def refreshes_late(pause: Pause, pk: str) -> str:
-    """Reads the reviews of a product, and pauses when they have been loaded anew."""
+def refreshes_late(pause: Pause) -> int:
+    """Reads the newest products, and pauses when they have been loaded anew."""
     from cachepatterns.read import revalidating
     from cachepatterns.read.pool import pool
     from shop import queries
-    from shop.models import Product
 
     make = revalidating.make_entry
 
@@ -30,43 +32,43 @@ def refreshes_late(pause: Pause, pk: str) -> str:
         return make(*args)  # type: ignore[arg-type]
 
     revalidating.make_entry = late  # type: ignore[assignment]
-    found = list(queries.reviews(Product(pk=int(pk))))
+    found = list(queries.newest())
     assert pool.settle(30)
-    return found[0].title
+    return len(found)
 
 
 def perform(stage: Stage) -> Played:
-    product = stage.product()
     for _ in range(2):
-        stage.get(product.path)
+        stage.get(HOME)
     _expire(stage)
-    visits = [stage.get(product.path) for _ in range(VISITORS)]
-    stale, loaded = _reviews(visits, "stale"), _reviews(visits, "miss")
-    require(stale, "the visitor who finds expired reviews waits until they are loaded anew")
-    require(not loaded, f"{loaded} of {VISITORS} visitors waited for expired reviews")
-    stage.until(
-        "the reviews are fresh again", lambda: not _reviews([stage.get(product.path)], "stale")
-    )
+    visits = [stage.get(HOME) for _ in range(VISITORS)]
+    stale, loaded = _products(visits, "stale"), _products(visits, "miss")
+    require(stale, "the visitor who finds an expired list waits until it is loaded anew")
+    require(not loaded, f"{loaded} expired lists were waited for")
+    stage.until("the list is fresh again", lambda: not _products([stage.get(HOME)], "stale"))
     _expire(stage)
-    with stage.actor(f"{__name__}.refreshes_late", product.pk) as late:
+    page, name = _newest(stage)
+    with stage.actor(f"{__name__}.refreshes_late") as late:
         late.until("loaded")
-        title = _change_a_title(stage, product.pk)
+        stage.change(page, "product_form", name=NAME)
         late.go_on()
         late.result()
-    require(title in stage.get(product.path).body, "a refresh stored old reviews, and they show")
+    shown = NAME in stage.get(HOME).body
+    stage.change(page, "product_form", name=name)
+    require(shown, "a refresh stored a product as it was before a change, and it shows")
     return Played(
         counters={"lists served past their time": stale, "visitors": VISITORS},
         sql_saved=stale,
-        interleaving="a refresh loaded, a review was changed, the refresh stored; nobody finds it",
+        interleaving="loaded anew, a product was changed, stored late; nobody finds it",
     )
 
 
 def _expire(stage: Stage) -> None:
     with stage.actor(f"{aging}.grow_older", LABEL, EXPIRED) as actor:
-        require(actor.result(), "no reviews are cached")
+        require(actor.result(), "no lists of products are cached")
 
 
-def _reviews(visits: list[Visit], outcome: str) -> int:
+def _products(visits: list[Visit], outcome: str) -> int:
     return sum(
         counts[outcome]
         for visit in visits
@@ -75,17 +77,15 @@ def _reviews(visits: list[Visit], outcome: str) -> int:
     )
 
 
-def _change_a_title(stage: Stage, product: int) -> str:
+def _newest(stage: Stage) -> tuple[str, str]:
+    """The page in the admin of the newest product, and its name."""
     with stage.database() as connection:
         found = connection.execute(
-            "SELECT id FROM shop_review WHERE product_id = %s ORDER BY created_at DESC, id DESC"
-            " LIMIT 1",
-            [product],
+            "SELECT id, name FROM shop_product WHERE is_active"
+            " ORDER BY created_at DESC, id DESC LIMIT 1"
         ).fetchone()
     assert found is not None
-    title = "Changed while somebody looked"
-    stage.change(f"/admin/shop/review/{found[0]}/change/", "review_form", title=title)
-    return title
+    return f"/admin/shop/product/{found[0]}/change/", found[1]
 
 
 PATTERN = Pattern(
