@@ -15,7 +15,7 @@ from cachepatterns.core.entry import Entry, unpack
 from cachepatterns.core.guard import describe
 from cachepatterns.core.key import GUARD, TAG
 from cachepatterns.core.softness import Softness
-from cachepatterns.core.tag import ALL_NAMED
+from cachepatterns.core.tag import ALL_NAMED, ignored_tag
 from cachepatterns.exceptions import CorruptEntry
 
 
@@ -249,6 +249,8 @@ def why(tag: str) -> str:
         return f"coarse writes to {label}, which tell no rows"
     if rest == "*":
         return f"any row of {label}: no exact condition on a narrowed field tells which"
+    if tag == ignored_tag(label, model.partition("@")[2]):
+        return f"it goes by a field that the policy of {label} ignores"
     field, _, value = rest.partition("=")
     return f"rows of {label} with {field} = {value}, before or after a write"
 

@@ -189,3 +189,8 @@ def test_what_can_not_be_ignored_is_said_and_invalidates(goods, name):
         Item.objects.get(pk=goods[2][0].pk)
         Item.objects.filter(pk=goods[2][0].pk).update(stock=9)
         assert Item.objects.get(pk=goods[2][0].pk).stock == 9
+
+
+def test_an_explanation_says_why(ignoring):
+    told = str(Item.objects.order_by("-rating").explain_cache())
+    assert "it goes by a field that the policy of app.item ignores" in told
