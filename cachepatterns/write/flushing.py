@@ -62,14 +62,17 @@ def reached(step: str) -> None:
 
 @dataclass(kw_only=True, slots=True)
 class Flushed:
-    """What a flush did. ``failed`` names the buffers that could not be flushed."""
+    """What a flush did. ``taken`` counts what was in the batches, ``failed`` names the models that
+    could not be flushed."""
 
+    taken: int = 0
     batches: int = 0
     rows: int = 0
     lost: int = 0
     failed: tuple[str, ...] = ()
 
     def __iadd__(self, other: Flushed) -> Flushed:
+        self.taken += other.taken
         self.batches += other.batches
         self.rows += other.rows
         self.lost += other.lost
@@ -118,8 +121,9 @@ class Flusher:
         return done
 
     def flush(self, buffer: Buffer) -> Flushed:
-        """Write the batches that others have left, then all that waits. Raises `BackendError` and
-        Django's `DatabaseError`; what was not written stays."""
+        """Write the batches that others have left, then all that waits; what comes meanwhile waits
+        for the next time. Raises `BackendError` and Django's `DatabaseError`; what was not written
+        stays."""
         store, done = counters_store(), Flushed()
         for batch in store.call("flush", store.backend.open_batches, buffer.key):
             done += self._settle(store, buffer, batch)
@@ -128,7 +132,10 @@ class Flusher:
             if not store.call("flush", store.backend.take_batch, buffer.key, batch, BATCH):
                 break
             reached(TAKEN)
-            done += self._settle(store, buffer, batch)
+            settled = self._settle(store, buffer, batch)
+            done += settled
+            if settled.taken < BATCH:
+                break
         return done
 
     # -- one batch ------------------------------------------------------------------------
@@ -148,7 +155,9 @@ class Flusher:
             reached(COMMITTED)
         store.call("flush", store.backend.drop_batch, buffer.key, batch)
         reached(DROPPED)
-        return Flushed() if done is None else _told(buffer, done)
+        told = Flushed() if done is None else _told(buffer, done)
+        told.taken = len(content)
+        return told
 
     # -- when -----------------------------------------------------------------------------
 

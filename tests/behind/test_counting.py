@@ -186,6 +186,17 @@ def test_many_rows_go_in_several_batches(transactional_db, empty_cache, flusher,
     assert all(row.views == row.pk for row in Article.objects.uncached())
 
 
+def test_a_flush_ends_though_others_go_on_counting(articles, flusher, monkeypatch):
+    def reached(step):
+        if step == flushing.TAKEN:
+            increment(articles[1], views=1)
+
+    monkeypatch.setattr(flushing, "reached", reached)
+    increment(articles[0], views=1)
+    assert flusher.everything().batches == 1
+    assert pending(articles[1])["views"] == 1
+
+
 def test_increments_take_part_in_no_transaction(articles, flusher):
     with transaction.atomic():
         increment(articles[0], views=1)
