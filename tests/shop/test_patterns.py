@@ -1,0 +1,64 @@
+"""Every pattern has a page and a scene, and can be switched off by name."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from shop.demo.actor import Actor, ActorFailed
+from shop.demo.patterns import patterns
+from shop.switches import is_on
+
+DOCS = Path(__file__).parents[2] / "docs" / "patterns"
+ROW = re.compile(r"^\| (\d+) \| (.+?) \|", re.MULTILINE)
+
+
+def test_the_index_lists_the_scenes_in_their_order_and_all_pages():
+    index = (DOCS / "README.md").read_text()
+    rows = ROW.findall(index)
+    assert [int(number) for number, _ in rows] == [pattern.number for pattern in patterns()]
+    linked = {link for _, cell in rows for link in re.findall(r"\(([\w-]+\.md)\)", cell)}
+    assert linked == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+
+
+def test_names_tell_patterns_apart_and_switch_them_off(monkeypatch):
+    names = [pattern.name for pattern in patterns()]
+    assert len(set(names)) == len(names)
+    monkeypatch.setenv("SHOP_WITHOUT", f"{names[0]},{names[1]}")
+    assert [name for name in names if not is_on(name)] == names[:2]
+    monkeypatch.setenv("SHOP_WITHOUT", "all")
+    assert not any(map(is_on, names))
+
+
+def test_a_pattern_that_is_none_is_refused_by_name():
+    with pytest.raises(CommandError, match="invalid choice: 'heard'"):
+        call_command("demo", "--patterns", "--without", "heard")
+    with pytest.raises(CommandError, match="are for --patterns"):
+        call_command("demo", "--without", "herd")
+
+
+def twice(pause, word):
+    pause("here")
+    return word * 2
+
+
+def raises(pause):
+    raise ValueError("no")
+
+
+def test_an_actor_goes_on_when_it_is_told_to():
+    with Actor(dict(os.environ), f"{__name__}.twice", "ab") as actor:
+        actor.until("here")
+        actor.go_on()
+        assert actor.result() == "abab"
+    assert actor.process.returncode is not None
+
+
+def test_an_actor_that_ends_is_not_waited_for():
+    with (
+        Actor(dict(os.environ), f"{__name__}.raises") as actor,
+        pytest.raises(ActorFailed, match="raises"),
+    ):
+        actor.until("here")
