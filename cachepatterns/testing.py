@@ -72,12 +72,12 @@ def isolated_prefix() -> AbstractContextManager[None]:
 
 @contextmanager
 def isolated_cache(**more: Any) -> Iterator[None]:
-    """An empty cache of the test's own, with the outbox off; `more` are settings in
-    ``CACHEPATTERNS``.
+    """An empty cache of the test's own, with the outbox and all threads that deliver off; `more`
+    are settings in ``CACHEPATTERNS``.
 
     Raises `BackendError` if Redis does not answer.
     """
-    given = {"PREFIX": _prefix(), "OUTBOX": False, "RELAY": "", **more}
+    given = {"PREFIX": _prefix(), "OUTBOX": False, "RELAY": "", "FLUSH": "", **more}
     with _overridden(**given):
         declare_no_writers()  # nobody else knows the prefix
         try:

@@ -30,6 +30,10 @@ POSITIVE = (
     "REFRESH_THREADS",
     "REFRESH_QUEUE",
 )
+FLAGS: dict[str, tuple[bool | None, ...]] = {
+    "TRACING": (True, False),
+    "PROMETHEUS": (None, True, False),
+}
 SHARES = {
     "SHADOW": "0.01 compares every hundredth hit with the database.",
     "VERIFY_SHARE": "0.05 lets cache_verify ask every twentieth query again.",
@@ -122,6 +126,15 @@ def _words(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
             yield Error(
                 f'CACHEPATTERNS["{name}"] is {value!r}, not one of {", ".join(map(repr, known))}.',
                 hint=did_you_mean(str(value), known),
+                id="cachepatterns.E018",
+            )
+    for name, allowed in FLAGS.items():
+        value = found.get(name, getattr(Config(), name))
+        if not any(value is each for each in allowed):
+            yield Error(
+                f'CACHEPATTERNS["{name}"] is {value!r}, not one of '
+                f"{', '.join(map(repr, allowed))}.",
+                hint=f"The default is {getattr(Config(), name)!r}.",
                 id="cachepatterns.E018",
             )
     if found.get("RELAY") and not found.get("OUTBOX"):

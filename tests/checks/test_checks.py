@@ -405,3 +405,21 @@ def test_w016_the_folder_in_which_processes_count_is_missing(monkeypatch, tmp_pa
     assert "before the first worker" in found("W016")[0].hint
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     assert found("W016") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [("TRACING", "no", "True, False"), ("PROMETHEUS", "auto", "None, True, False")],
+)
+def test_e018_a_switch_that_is_neither_on_nor_off(configure, name, value, allowed):
+    configure(**{name: value})
+    (message,) = found("E018")
+    assert allowed in message.msg
+    configure(**{name: False})
+    assert found("E018") == []
+
+
+@pytest.mark.parametrize("name", ["SHADOW", "HOT_SHARE", "VERIFY_SHARE"])
+def test_e013_a_share_that_is_none(configure, name):
+    configure(**{name: 1.5})
+    assert name in found("E013")[0].msg

@@ -241,7 +241,15 @@ def test_the_plugin_gives_its_fixtures_to_a_project(tmp_path):
             "no:cacheprovider",
         ),
         *("-o", "addopts=", "-p", "cachepatterns.pytest_plugin", "-p", "no:cachepatterns"),
-        *("--rootdir", str(tmp_path), "-c", os.devnull, "--ds", "project_settings", "--create-db"),
+        *(
+            "--rootdir",
+            str(tmp_path),
+            "-c",
+            os.devnull,
+            "--ds",
+            "project_settings",
+            "--nomigrations",
+        ),
         str(tmp_path / "test_project.py"),
     ]
     env = {
