@@ -31,6 +31,7 @@ from cachepatterns.exceptions import BackendError, CachePatternsError, Configura
 from cachepatterns.models import FlushedBatch
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.queryset import CachedQuerySet
+from cachepatterns.read.counted import counted_row
 from cachepatterns.read.options import uncached
 from cachepatterns.registry import site
 from cachepatterns.write import eventrows
@@ -225,6 +226,10 @@ def _values(
     """What the database holds in the counters of each row, and which of the open batches are in
     it: one statement, so that both are of one moment."""
     model = buffer.policy.model
+    if len(keys) == 1 and not batches:
+        row = counted_row(buffer.policy, buffer.using, keys[0], names)
+        held = dict.fromkeys(names, 0) if row is None else _numbers(names, row)
+        return {keys[0]: (held, set())}
     rows: Any = CachedQuerySet(model, using=buffer.using).order_by()
     rows = rows.filter(pk=keys[0]) if len(keys) == 1 else rows.filter(pk__in=keys)
     # An expression, so that it rests on every write of the counter, ignored or not.
@@ -239,8 +244,13 @@ def _values(
     count = len(names)
     return {
         row[0]: (
-            dict(zip(names, row[1 : count + 1], strict=True)),
+            _numbers(names, row[1 : count + 1]),
             {batch for batch, is_in in zip(batches, row[count + 1 :], strict=True) if is_in},
         )
         for row in found
     }
+
+
+def _numbers(names: Iterable[str], values: Iterable[int | None]) -> dict[str, int]:
+    """A counter that is NULL has counted nothing yet."""
+    return {name: value or 0 for name, value in zip(names, values, strict=True)}

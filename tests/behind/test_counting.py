@@ -401,3 +401,19 @@ def test_malformed_events_are_parked_and_stop_nobody(articles, flusher):
     parked = caches["default"].client.get_client().xrange(f"{buffer.key}:malformed")
     assert len(parked) == 3
     assert all(fields[b"error"] for _, fields in parked)
+
+
+def test_what_is_shown_follows_whatever_writes_the_counter(articles, django_assert_num_queries):
+    article = articles[0]
+    assert counted(article) == 0
+    with django_assert_num_queries(0):
+        assert counted(article) == 0
+    Article.objects.filter(pk=article.pk).update(views=7)  # ignored, and no flush
+    assert counted(article) == 7
+    article.views = 9
+    article.save()
+    assert counted(article) == 9
+    Article.objects.update(views=3)
+    assert counted(article) == 3
+    article.delete()
+    assert with_pending([Article(pk=articles[1].pk - 1)])[0].counted.views == 0
