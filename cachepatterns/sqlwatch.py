@@ -61,7 +61,7 @@ def watch(
     found = statement(_text(sql, connection))
     value = computation()
     if value is not None and found.kind is not Kind.NEUTRAL:
-        value.reads(connection)
+        value.reads(connection, _text(sql, connection) if found.kind is Kind.READ else "")
     if found.kind is Kind.READ:
         return execute(sql, params, many, context)
     if found.kind is Kind.NEUTRAL:

@@ -17,7 +17,7 @@ from cachepatterns.conf import config
 from cachepatterns.core import outcome
 from cachepatterns.core.codec import Row
 from cachepatterns.core.key import value_key
-from cachepatterns.core.tag import standing_tags, tag
+from cachepatterns.core.tag import is_ignored_tag, standing_tags, tag
 from cachepatterns.exceptions import CorruptEntry, NoIdentity, UncacheableResult
 from cachepatterns.observe import ErrorEvent, ReadEvent, emit
 from cachepatterns.read.dependencies import Dependencies, tier_for
@@ -27,7 +27,8 @@ from cachepatterns.read.options import ReadOptions, why_uncached
 from cachepatterns.read.outage import is_outage
 from cachepatterns.read.question import KnowingLoad, Question, question_on
 from cachepatterns.read.within import computation, computing
-from cachepatterns.transactions import is_customised
+from cachepatterns.registry import site
+from cachepatterns.transactions import is_customised, source_id
 
 Compute = Callable[[], Any]
 Apart = Callable[[], Compute]
@@ -56,6 +57,8 @@ class Wanted:
     values: Values
     pattern: str
     label: str = LABEL
+    learns: bool = False
+    """Whether nobody has said what it rests on: it rests on any row of the models it reads."""
     stale_for: float | None = None
     """As of tiers, to override the tier's."""
     stale_if_error: float | None = None
@@ -64,7 +67,8 @@ class Wanted:
     @property
     def key(self) -> str:
         """The key under which it stands."""
-        more = (*self.resting.sources, self.values.fingerprint)
+        sources = self.resting.sources or (_all_sources() if self.learns else [])
+        more = (*sources, self.values.fingerprint)
         schemas = sorted(policy.fingerprint for policy in self.resting.policies.values())
         told = digest((*self.parts, *more, *schemas))
         return value_key(config().PREFIX, self.name, told)
@@ -100,6 +104,10 @@ class Wanted:
         return question_on(
             tuple(tags), tier, key=key, using="", label=self.label, pattern=self.pattern
         )
+
+
+def _all_sources() -> list[str]:
+    return [source_id(connections[alias]) for alias in sorted(site.databases())]
 
 
 def why_not(resting: Resting) -> str:
@@ -139,18 +147,26 @@ class _Load(KnowingLoad):
         self.rests = dict.fromkeys(tags)
 
     def __call__(self) -> list[Row]:
-        with computing() as under_way:
+        with computing(learns=self._wanted.learns, known=self.rests) as under_way:
             under_way.stamps = self.stamps
             value = self._compute()
         self.unfit = under_way.unfit
         more = under_way.rests.keys() - self.rests.keys()
         if more:
             self.rests |= under_way.rests
-            learnt.learn(self._wanted.name, filter(is_hand_tag, more))
-            learnt.learn(self._wanted.key, (tag for tag in more if not is_hand_tag(tag)))
+            learnt.learn(self._wanted.name, filter(_is_for_all, more))
+            learnt.learn(self._wanted.key, (tag for tag in more if not _is_for_all(tag)))
             # Not the outer one's affair, which rests on all of that too.
             self.unfit = under_way.unfit = self.unfit or RESTS_ON_MORE
         return [(self._wanted.values.kept(value)[0],)]
+
+
+def _is_for_all(name: str) -> bool:
+    """Whether all values of a function rest on the tag, if one does: it is of a whole model, or of
+    what is dropped by hand."""
+    if name.startswith("#"):
+        return is_hand_tag(name)
+    return name.endswith(":*") or ":" not in name or is_ignored_tag(name)
 
 
 class Asked:

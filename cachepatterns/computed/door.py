@@ -77,7 +77,8 @@ def cached(
 
     `tags` are what the value rests on: models, instances, querysets, tags, and functions of the
     arguments that give any of these; instances among the arguments count too. Writes to them
-    invalidate it, as they do queries. `key` says what tells the calls apart, instead of all
+    invalidate it, as they do queries. Without `tags` it rests on any row of the models that it was
+    seen to read. `key` says what tells the calls apart, instead of all
     arguments with their types. `tier` or `ttl` (seconds): how long it may live at most; without,
     the shortest of the models' tiers, 60 s where there is none. Raise `version` when the function
     gives something else.
@@ -130,7 +131,7 @@ def get_or_compute(
     *,
     tier: str | None = None,
     ttl: float | None = None,
-    tags: Iterable[Given] | Given = (),
+    tags: Iterable[Given] | Given | None = None,
     version: int = 1,
 ) -> R:
     """The value that is called `key`, from the cache or by `compute()`.
@@ -147,7 +148,7 @@ async def aget_or_compute(
     *,
     tier: str | None = None,
     ttl: float | None = None,
-    tags: Iterable[Given] | Given = (),
+    tags: Iterable[Given] | Given | None = None,
     version: int = 1,
 ) -> R:
     """`get_or_compute`, for coroutines; `compute` may be a coroutine function itself."""
@@ -174,6 +175,7 @@ def _wanted(key: str, tier: str | None, ttl: float | None, tags: Any, version: i
         options=ReadOptions(tier=tier, ttl=ttl),
         values=Values(key),
         pattern=name,
+        learns=tags is None,
     )
 
 

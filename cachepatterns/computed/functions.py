@@ -167,6 +167,7 @@ class CachedFunction(Generic[P, R]):
             options=self._options,
             values=self._values,
             pattern=self._pattern,
+            learns=not self._says_tags,
             stale_for=self._stale_for,
             stale_if_error=self._stale_if_error,
         )

@@ -96,7 +96,8 @@ class Resting:
         for model in declared:
             _need_watched(model)
         read = tables_read((), declared, site, database_id(connections[alias]))
-        self._add(read.tags)
+        # What a policy ignores concerns a queryset that goes by it, and nothing else.
+        self._add(name for name in read.tags if not tags.is_ignored_tag(name))
         self._rests(read.policies, alias)
         self.reason = self.reason or read.reason
 

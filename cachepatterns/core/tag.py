@@ -54,6 +54,10 @@ def ignored_tag(label: str, database: str) -> str:
     return f"{label}@{database}:ignored"
 
 
+def is_ignored_tag(tag: str) -> bool:
+    return tag.endswith(":ignored") and not tag.startswith("#")
+
+
 def field_tag(label: str, database: str, field: str, value: str) -> str:
     """The tag of all rows whose `field` holds `value`, given in `canonical` form."""
     return f"{label}@{database}:{field}={value}"

@@ -57,7 +57,7 @@ from cachepatterns.read.remembering import record
 from cachepatterns.read.softly import DATABASE_FAILED, Spare, judge, near_ttl, spare_one
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
 from cachepatterns.read.storing import make_entry, unstored_reason
-from cachepatterns.read.within import computation, who
+from cachepatterns.read.within import computation, told, who
 
 misconfigured = BurstLog()
 flights: Flights[bytes] = Flights(who)
@@ -107,10 +107,14 @@ def _read(
     if random.random() < sampling.share:
         sampling.tell(question, partial(record, asker, question))
     stamps, guards = question.stamps, question.guards
+    value = computation()
+    if value is not None and question.using:
+        value.asks(stamps)
+        load = partial(told, load)
     try:
         store, cells = current_store(), None
         # What may be older than Redis decides no write, and nothing new is made of it.
-        if question.accepts and computation() is None and not decides_a_write():
+        if question.accepts and value is None and not decides_a_write():
             near = store.near.get(question.key, question.accepts)
             if near is not None:
                 _count(question, outcome.NEAR, started)

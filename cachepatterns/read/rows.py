@@ -37,6 +37,7 @@ from cachepatterns.read.rowplans import RowPlan, why_no_rows
 from cachepatterns.read.softly import DATABASE_FAILED, Spare, judge
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
 from cachepatterns.read.storing import make_entry, unstored_reason
+from cachepatterns.read.within import computation, told
 
 _UNSUITED = (models.Model, Q)
 
@@ -117,6 +118,9 @@ def get_rows(plan: RowPlan, model: type[models.Model], values: Iterable[Any]) ->
 
 def _get_rows(plan: RowPlan, model: type[models.Model], wanted: dict[str, Any]) -> dict[Any, Any]:
     started = time.perf_counter()
+    value = computation()
+    if value is not None:
+        value.asks((plan.model_stamp, *plan.keys(list(wanted))[1]))
     found = _Found(plan, wanted)
     if sampling.share:
         sampling.tell_some(list(wanted), plan.question)
@@ -129,7 +133,7 @@ def _get_rows(plan: RowPlan, model: type[models.Model], wanted: dict[str, Any]) 
         if isinstance(error, ConfigurationError):
             misconfigured.log("cachepatterns can not read: %s", error)
         before = time.perf_counter()
-        rows = plan.load(list(wanted.values()))
+        rows = told(partial(plan.load, list(wanted.values())))
         now = time.perf_counter()
         _count(plan, outcome.ERROR, now - started, len(wanted), now - before)
     else:
@@ -161,7 +165,7 @@ def _load_missing(
     try:
         unfit = unfit or why_not_keep(connections[plan.using])
         before = time.perf_counter()
-        loaded = plan.load([found.wanted[spelled] for spelled in missing])
+        loaded = told(partial(plan.load, [found.wanted[spelled] for spelled in missing]))
     except Exception as error:
         spare = found.spare_rows(error)
         if spare is None:
@@ -240,7 +244,7 @@ class _Found:
         plan, number = self._plan, random.randrange(len(self._payloads))
         spelled, payload = self._spelled[number], self._payloads[number]
         if payload is not None and spelled not in self.missing:
-            load = partial(plan.load, [self.wanted[spelled]])
+            load = partial(told, partial(plan.load, [self.wanted[spelled]]))
             rows = unpack(payload).decode()
             shadowing.compare(plan.question(spelled), rows, payload, load, None)
 
@@ -295,7 +299,7 @@ class _Found:
         if not self.missing or self.closed or not floods.is_on(plan.policy.label):
             return
         before = time.perf_counter()
-        rows = plan.load([self.wanted[spelled] for spelled in self.missing])
+        rows = told(partial(plan.load, [self.wanted[spelled] for spelled in self.missing]))
         took = time.perf_counter() - before
         there = {tag.canonical(plan.narrowing.kind, row[plan.index]) for row in rows}
         gone = [spelled for spelled in self.missing if spelled not in there]

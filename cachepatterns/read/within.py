@@ -9,24 +9,40 @@ it, and kept for nobody else.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from cachepatterns.core.key import TAG
+from cachepatterns.core.sqlcolumns import used_names
+from cachepatterns.core.sqltext import names_in
+from cachepatterns.core.tag import is_ignored_tag
+from cachepatterns.read.dependencies import tables_read
 from cachepatterns.read.origin import why_not_keep
+from cachepatterns.registry import site
+from cachepatterns.transactions import database_id
 
+R = TypeVar("R")
 WRITES = "it writes"
 
 
 class Computation:
     """A value that is being computed."""
 
-    __slots__ = ("_asked", "_outer", "rests", "stamps", "unfit", "who")
+    __slots__ = ("_asked", "_known", "_outer", "learns", "rests", "stamps", "unfit", "who")
 
-    def __init__(self, outer: Computation | None) -> None:
+    def __init__(
+        self, outer: Computation | None, learns: bool = False, known: Container[str] = ()
+    ) -> None:
         self._outer = outer
+        self._known = known
+        """The tags that it rests on, as far as that was known before."""
+        self.learns = learns
+        """Whether nobody has said what it rests on: then it rests on any row of all that it
+        reads."""
         self.who: int = threading.get_ident() if outer is None else outer.who
         """For whom it is computed, whatever threads do that: who began the outermost one."""
         self._asked: set[str] = set()
@@ -46,9 +62,22 @@ class Computation:
         """A value that it is made of rests on these."""
         self.rests |= dict.fromkeys(tags)
 
-    def reads(self, connection: BaseDatabaseWrapper) -> None:
+    def asks(self, stamps: Iterable[str]) -> None:
+        """The cache is asked for what rests on these stamps."""
+        if self.learns:
+            for key in stamps:
+                name = key.partition(f":{TAG}:")[2]
+                model = name.partition(":")[0]
+                if name in self._known:
+                    continue  # the row that it was given, say
+                is_own = name.startswith("#") or is_ignored_tag(name)
+                self.rest_on((name,) if is_own else (model, f"{model}:*"))
+
+    def reads(self, connection: BaseDatabaseWrapper, sql: str = "") -> None:
         """A statement is about to be sent. Whether its database shows all that was committed
         before is asked once, since it shows only ever more."""
+        if self.learns and sql and not _is_told.get():
+            self._learn(connection, sql)
         if connection.alias in self._asked:
             return
         self._asked.add(connection.alias)
@@ -58,7 +87,27 @@ class Computation:
         if reason:
             self.spoil(reason)
 
+    def _learn(self, connection: BaseDatabaseWrapper, sql: str) -> None:
+        tables, tracked = site.tables(), site.tracked()
+        names = names_in(sql)
+        for name in sorted(names & (tables.keys() - tracked.keys())):
+            self._unsaid(f"{tables[name]._meta.label_lower} not registered")
+        found = tables_read(names, (), site, database_id(connection))
+        used = used_names(sql)
+        goes_by = any(not policy.ignored.isdisjoint(used) for policy in found.policies)
+        self.rest_on(tag for tag in found.tags if goes_by or not is_ignored_tag(tag))
+        if found.reason:
+            self._unsaid(found.reason)
 
+    def _unsaid(self, reason: str) -> None:
+        """What it reads can not be rested on. That is not the affair of an outer one of which
+        somebody has said what it rests on."""
+        self.unfit = self.unfit or reason
+        if self._outer is not None and self._outer.learns:
+            self._outer._unsaid(reason)
+
+
+_is_told: ContextVar[bool] = ContextVar("cachepatterns_is_told", default=False)
 _under_way: ContextVar[Computation | None] = ContextVar("cachepatterns_computing", default=None)
 
 
@@ -74,14 +123,23 @@ def who() -> int:
 
 
 @contextmanager
-def computing() -> Iterator[Computation]:
+def computing(*, learns: bool = False, known: Container[str] = ()) -> Iterator[Computation]:
     """Around the function that computes a value."""
-    found = Computation(_under_way.get())
+    found = Computation(_under_way.get(), learns, known)
     token = _under_way.set(found)
     try:
         yield found
     finally:
         _under_way.reset(token)
+
+
+def told(load: Callable[[], R]) -> R:
+    """`load()`, of which `Computation.asks` has told more exactly what it reads than its SQL."""
+    token = _is_told.set(True)
+    try:
+        return load()
+    finally:
+        _is_told.reset(token)
 
 
 def spoil(reason: str) -> None:

@@ -46,7 +46,8 @@ def fragment(
     """The text of the block, from the cache or by `render()`.
 
     `source` tells the block from others of its name, in this and in other versions of the
-    template. Rows and querysets among `depends_on` tell it apart, too.
+    template. Rows and querysets among `depends_on` tell it apart, too; where it is empty
+    the block depends on any row of what it reads.
     """
     if not isinstance(name, str) or not name:
         raise ValueError(f"The name of a cached block is a text, not {name!r}.")
@@ -64,6 +65,7 @@ def fragment(
         values=_values,
         pattern=name,
         label=LABEL,
+        learns=not given,
     )
     return mark_safe(answer(wanted, lambda: str.__str__(render())))
 

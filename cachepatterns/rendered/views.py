@@ -48,7 +48,7 @@ View = Callable[..., Any]
 
 def cached_view(
     *,
-    tags: Iterable[Named] | Named = (),
+    tags: Iterable[Named] | Named | None = None,
     vary: Sequence[Vary] | Vary = (),
     tier: str | None = None,
     ttl: float | None = None,
@@ -67,7 +67,8 @@ def cached_view(
     from the cache, and logged in users by the view.
 
     `tags` are what the response rests on, as for `cached`; functions among them are called as
-    the view is. `tier`, `ttl`, `version`: as for `cached`.
+    the view is. Without, it rests on any row of the models that the view was seen to read.
+    `tier`, `ttl`, `version`: as for `cached`.
 
     Given to whoever has asked, and kept for nobody else, is what is no 200, streams, sets a
     cookie, says ``private``, ``no-store`` or ``no-cache``, varies on further headers, holds a
@@ -84,7 +85,7 @@ def cached_view(
     options = ReadOptions(tier=tier, ttl=ttl)
 
     def decorate(view: View) -> View:
-        kept = _Kept(view, named, named_by, varies, options, version)
+        kept = _Kept(view, named, named_by, varies, options, version, learns=tags is None)
         if iscoroutinefunction(view):
 
             @functools.wraps(view)
@@ -115,7 +116,10 @@ class _Kept:
         vary: Sequence[Vary],
         options: ReadOptions,
         version: int,
+        *,
+        learns: bool,
     ) -> None:
+        self._learns = learns
         self._view, self._named, self._named_by = view, named, named_by
         self._vary, self._options = vary, options
         self._version = str(version)
@@ -173,6 +177,7 @@ class _Kept:
             values=_values,
             pattern=pattern,
             label=LABEL,
+            learns=self._learns,
         )
 
 

@@ -20,7 +20,7 @@ from cachepatterns.computed.learning import learnt
 from cachepatterns.exceptions import BackendError
 from cachepatterns.read import claim, lookup
 from shop.home import BASE_DIR
-from tests.app.models import Category, Item, Label
+from tests.app.models import Category, Item, Label, Secret
 from tests.events import eventually, outcome_of, seen
 from tests.integration.test_near_reads import local, near
 from tests.integration.threads import Gate, running
@@ -436,3 +436,72 @@ def test_a_value_that_is_too_large_is_given_and_not_kept(goods, settings):
     with seen() as found:
         assert len(get_or_compute("a", lambda: [*range(2000)])) == 2000
     assert found.reasons == ["too large"]
+
+
+# -- without tags ------------------------------------------------------------------------------
+
+
+@cached(ttl=600)
+def stock(by):
+    calls.append(by)
+    if by == "rows":
+        return sum(item.stock for item in Item.objects.in_bulk().values())
+    if by == "row":
+        return Item.objects.order_by("pk").first().stock
+    if by == "plain manager":
+        return sum(Item._meta.base_manager.values_list("stock", flat=True).uncached())
+    if by == "sql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT sum(stock) FROM app_item")
+            return int(cursor.fetchone()[0])
+    if by == "many to many":
+        return len(Label.objects.first().items.all())
+    if by == "foreign key":
+        return int(Item.objects.order_by("pk").last().category.name == "renamed")
+    if by == "another":
+        return labelled()
+    return Item.objects.filter(stock__gt=0).count()
+
+
+@cached(tags=[Label])
+def labelled():
+    return Label.objects.count()
+
+
+WRITES = {
+    "many to many": lambda items: items[0].labels.add(Label.objects.first()),
+    "foreign key": lambda items: Category.objects.filter(name="b").update(name="renamed"),
+    "another": lambda items: Label.objects.create(name="another"),
+}
+
+
+@pytest.mark.parametrize(
+    "by",
+    ["rows", "row", "plain manager", "sql", "many to many", "foreign key", "another", "count"],
+)
+def test_without_tags_a_value_rests_on_whatever_it_was_seen_to_read(goods, by):
+    Label.objects.create(name="one")
+    before = stock(by)
+    stock(by)
+    assert outcome_of(lambda: stock(by)) == "hit"
+    WRITES.get(by, lambda items: Item.objects.filter(pk=items[0].pk).update(stock=1))(goods[2])
+    assert stock(by) == before + 1
+    assert (stock(by), outcome_of(lambda: stock(by))) == (before + 1, "hit")
+
+
+def test_without_tags_what_nobody_watches_is_kept_for_nobody(goods):
+    value = cached(key="secrets")(lambda: Secret.objects.count())
+    with seen() as found:
+        assert [value(), value()] == [0, 0]
+    reasons = [read.reason for read in found.reads if read.label == "computed"]
+    assert reasons == ["app.secret not registered"] * 2
+    outer = cached(key="said", tags=[Item])(lambda: value() + Item.objects.count())
+    assert [outer(), outer(), outer()] == [4, 4, 4]  # the second time it knows of the inner one
+    assert outcome_of(outer) == "hit"
+
+
+def test_with_tags_a_value_rests_on_these_alone(goods):
+    value = cached(key="these", tags=[Label])(prices)
+    assert value() == [0, 1, 2, 3]
+    Item.objects.update(price=9)
+    assert value() == [0, 1, 2, 3]
