@@ -20,6 +20,7 @@ from cachepatterns.core.key import claim_key
 from cachepatterns.observe import BurstLog
 from cachepatterns.read import claim, revalidating, softly
 from cachepatterns.read.pool import Pool
+from cachepatterns.read.statement import Statement
 from tests.app.models import Category, Item
 from tests.events import eventually, outcome_of, seen
 from tests.integration.threads import Gate
@@ -152,6 +153,25 @@ def test_a_refresh_that_stores_an_old_row_after_a_write_is_never_served(soft, mo
     soft.ahead = 0
     assert set(listed()) == {99}
     assert outcome_of(listed) == "hit"
+
+
+def test_the_stamps_of_a_refresh_are_held_before_it_loads(soft, monkeypatch):
+    cached(listed, soft)
+    gate, ask = Gate(), Statement.__call__
+
+    def slow(self):
+        rows = ask(self)
+        gate.wait()
+        return rows
+
+    monkeypatch.setattr(Statement, "__call__", slow)
+    assert outcome_of(listed) == "stale"
+    assert gate.reached.wait(20)  # the old price is read
+    Item.objects.update(price=99)
+    gate.open.set()
+    settled()
+    soft.ahead = 0
+    assert set(listed()) == {99}
 
 
 def test_a_refresh_does_not_begin_while_a_writer_is_registered(soft):
