@@ -1,5 +1,6 @@
 """What a django-redis alias says of its connection is honoured: password, Sentinel."""
 
+import copy
 import socket
 import subprocess
 import time
@@ -17,7 +18,7 @@ from shop.servers.base import free_port
 
 def alias(settings, location, backend="django_redis.cache.RedisCache", **options):
     settings.CACHES = {
-        **settings.CACHES,
+        **copy.deepcopy(settings.CACHES),  # a factory writes into the options it is given
         "other": {
             "BACKEND": backend,
             "LOCATION": location,
@@ -75,7 +76,6 @@ def sentinel(tmp_path):
 
 def test_the_primary_is_asked_of_sentinel(settings, sentinel):
     port, server = sentinel
-    settings.DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"
     backend = alias(
         settings,
         "redis://shop/0",
@@ -84,6 +84,8 @@ def test_the_primary_is_asked_of_sentinel(settings, sentinel):
         CONNECTION_POOL_CLASS="redis.sentinel.SentinelConnectionPool",
         CONNECTION_FACTORY="django_redis.pool.SentinelConnectionFactory",
     )
+    # Of all aliases, also of what other threads ask just now: the options are copies by then.
+    settings.DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"
     assert roundtrip(backend) == [b"v"]
     with redis.Redis.from_url(server.url) as client:
         assert client.get("k") == b"v"

@@ -2,6 +2,7 @@
 
 import _thread
 import json
+import signal
 import threading
 
 import pytest
@@ -208,7 +209,12 @@ def test_interrupted_its_workers_end_what_they_do_and_leave(run, warmable, monke
         return original(queryset)
 
     monkeypatch.setattr(jobs, "cached", cached)
-    answer = run("cache_warm", "app.Item", "--workers", "2", "--json")
+    # Not that of the test run: it takes every further signal, of its children too, as seen to.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        answer = run("cache_warm", "app.Item", "--workers", "2", "--json")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert answer.code == 3
     assert "Interrupted" in answer.err
     assert warmed(answer)["stored"] == warmed(answer)["asked"] >= 1
