@@ -85,7 +85,7 @@ class Wanted:
             return is_outage(error)
         return isinstance(error, Exception) and not isinstance(error, _MISTAKES)
 
-    def question(self, tags: Iterable[str], more: Sequence[str]) -> Question | str:
+    def question(self, key: str, tags: Iterable[str], more: Sequence[str]) -> Question | str:
         """What to ask the cache, or the reason why it is not asked."""
         resting = self.resting
         reason = why_not(resting)
@@ -100,7 +100,7 @@ class Wanted:
         if self.stale_if_error is not None:
             tier = replace(tier, stale_if_error=self.stale_if_error)
         # An entry that rests on other tags is another entry.
-        key = f"{self.key}+{digest(more)[:8]}" if more else self.key
+        key = f"{key}+{digest(more)[:8]}" if more else key
         return question_on(
             tuple(tags), tier, key=key, using="", label=self.label, pattern=self.pattern
         )
@@ -175,10 +175,11 @@ class Asked:
     __slots__ = ("question", "tags", "wanted")
 
     def __init__(self, wanted: Wanted) -> None:
-        more = (*learnt.of(wanted.name), *learnt.of(wanted.key))
+        key = wanted.key
+        more = (*learnt.of(wanted.name), *learnt.of(key))
         self.wanted = wanted
         self.tags = {**wanted.tags, **dict.fromkeys(more)}
-        self.question = wanted.question(self.tags, more)
+        self.question = wanted.question(key, self.tags, more)
 
 
 def answer(wanted: Wanted, compute: Compute, apart: Apart | None = None) -> Any:

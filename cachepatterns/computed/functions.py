@@ -20,8 +20,10 @@ from cachepatterns.computed.keys import Naming, digest, function_name
 from cachepatterns.computed.looping import aanswer
 from cachepatterns.computed.resting import Named, Resting
 from cachepatterns.computed.values import Values, declared_type
+from cachepatterns.conf import config
 from cachepatterns.core.tag import standing_tags, tag
 from cachepatterns.read.options import ReadOptions
+from cachepatterns.registry import site
 from cachepatterns.resolving import check_lifetime
 
 P = ParamSpec("P")
@@ -81,6 +83,7 @@ class CachedFunction(Generic[P, R]):
         self._says_tags = tags is not None
         self._named, self._named_by = by_arguments(tags, self.name)
         self._pattern = key or self.name
+        self._looked_up: tuple[tuple[Any, int], Resting] | None = None
 
     # -- calling --------------------------------------------------------------------------
 
@@ -151,8 +154,7 @@ class CachedFunction(Generic[P, R]):
     def _wanted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wanted:
         bound = self._naming.bind(args, kwargs)
         parts = self._parts(bound.arguments)
-        resting = Resting()
-        resting.all(self._named)
+        resting = self._resting()
         for given_by in self._named_by:
             found = given_by(*bound.args, **bound.kwargs)
             resting.all(several(found))
@@ -171,6 +173,16 @@ class CachedFunction(Generic[P, R]):
             stale_for=self._stale_for,
             stale_if_error=self._stale_if_error,
         )
+
+    def _resting(self) -> Resting:
+        """What it rests on whatever the arguments: looked up once for settings and policies."""
+        under = (config(), site.generation)
+        if self._looked_up is None or self._looked_up[0] != under:
+            found = Resting()
+            found.all(self._named)
+            # Looking models up may itself find new ones.
+            self._looked_up = (config(), site.generation), found
+        return self._looked_up[1].copy()
 
     def _parts(self, arguments: Any) -> tuple[str, ...]:
         own = (str(self._version), str(self._options.ttl), str(self._options.tier))

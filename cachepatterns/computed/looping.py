@@ -54,13 +54,17 @@ async def aanswer(
     asked, waits = await sync_to_async(_asked)(wanted)
     loop = asyncio.get_running_loop()
     under_way: list[Future[Any]] = []
+    cancelled: list[bool] = []
 
     async def in_loop() -> Any:
         return await function()
 
     def compute() -> Any:
-        under_way.append(asyncio.run_coroutine_threadsafe(in_loop(), loop))
-        return under_way[-1].result()
+        found = asyncio.run_coroutine_threadsafe(in_loop(), loop)
+        under_way.append(found)
+        if cancelled:  # between the two; whoever comes later finds it in the list
+            found.cancel()
+        return found.result()
 
     def ask() -> Any:
         try:
@@ -73,6 +77,7 @@ async def aanswer(
     try:
         return await loop.run_in_executor(_Threads.pool, context.run, ask)
     except asyncio.CancelledError:
+        cancelled.append(True)
         for each in under_way:
             each.cancel()
         raise

@@ -42,6 +42,9 @@ class Resting:
     reason: str = ""
     """Why nothing may be kept; empty if it may be."""
 
+    def copy(self) -> Resting:
+        return Resting({**self.tags}, {**self.policies}, {**self.databases}, self.reason)
+
     def name(self, given: Any) -> None:
         """Rest on `given`. Raises `TypeError` for what can not be named, `ConfigurationError`
         for a model whose writes nobody watches."""

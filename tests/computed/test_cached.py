@@ -608,8 +608,47 @@ def test_one_who_is_cancelled_ends_what_he_waits_for(goods):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while not ended:
+        for _ in range(2000):
+            if ended:
+                break
             await asyncio.sleep(0.01)
 
     async_to_sync(cancelled)()
     assert ended == [1]
+
+
+def test_one_who_is_cancelled_just_when_it_begins_ends_it_too(goods, monkeypatch):
+    """The call has begun in the loop; the thread that began it does not know of it yet."""
+    import asyncio
+    import threading
+
+    is_cancelled, ended = threading.Event(), threading.Event()
+    begin = asyncio.run_coroutine_threadsafe
+
+    def slowly(coroutine, loop):
+        found = begin(coroutine, loop)
+        assert is_cancelled.wait(20)
+        return found
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", slowly)
+
+    async def cancelled():
+        began = asyncio.Event()
+
+        @cached(key="endless", tags=[Item])
+        async def endless():
+            began.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ended.set()
+
+        task = asyncio.create_task(endless())
+        await asyncio.wait_for(began.wait(), 20)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        is_cancelled.set()
+        return await asyncio.to_thread(ended.wait, 20)
+
+    assert async_to_sync(cancelled)()
