@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.cache import caches
+from django.test import TransactionTestCase
 
 from cachepatterns.conf import config
 from cachepatterns.read import claim
@@ -11,6 +12,9 @@ from cachepatterns.registry import site
 from cachepatterns.stats.recorder import recorder
 from cachepatterns.write.fence import settle
 from tests.calm import nobody_writes
+from tests.emptying import empty
+
+TransactionTestCase._fixture_teardown = empty
 
 
 @pytest.fixture

@@ -40,22 +40,25 @@ def test_every_server_shows_a_changed_price_on_its_very_next_request(servers, pr
     assert fields["price"] == str(product.price)
     visitors = [Visitor(address) for address in servers]
     page = product.get_absolute_url()
-    stale, asked = [], 0
+    stale, asked, last = [], 0, {}
     for number in range(CHANGES):
         # Before the change, every server has the product in hand, and answers from the cache.
         for visitor in visitors:
-            visits = [visitor.get(page)]
-            if not hit(visits[-1]):
-                visits.append(visitor.get(page))
-            assert hit(visits[-1]), visits[-1].outcomes
+            if visitor not in last:
+                last[visitor] = visitor.get(page)
+            if not hit(last[visitor]):
+                last[visitor] = visitor.get(page)
+            assert hit(last[visitor]), last[visitor].outcomes
         price = Decimal(1000 + number * 7) / 100
-        answer = staff.post(form_path, {**fields, "price": str(price)})
+        # Back to the form, not to the list, whose fifty forms would take most of the time.
+        answer = staff.post(form_path, {**fields, "price": str(price), "_continue": "1"})
         assert answer.status == 200
         assert "was changed successfully" in answer.body
         first = number % len(visitors)
         for visitor in [*visitors[first:], *visitors[:first]]:
             asked += 1
-            shown = shown_price(visitor.get(page))
+            last[visitor] = visitor.get(page)
+            shown = shown_price(last[visitor])
             if shown != price:
                 stale.append((number, visitor.base, shown, price))
     print(f"{CHANGES} changes, {asked} next requests, {len(stale)} stale")
