@@ -174,8 +174,12 @@ def _sources(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
             )
 
 
+_SESSIONS = "cachepatterns.contrib.sessions.SessionPolicy"
+"""The policy by which we read Django's own sessions."""
+
+
 def _base_manager(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
-    if policy.is_from_settings:
+    if policy.is_from_settings or policy.origin == _SESSIONS:
         return  # other people's models: their managers are not yours to change
     if not policy.tier.caches:
         return  # whichever it is, the database is read
@@ -205,7 +209,7 @@ def _sensitive(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
         return
     meta: Any = policy.model._meta
     secrets = sorted(SENSITIVE_FIELDS & {f.name for f in meta.concrete_fields})
-    if policy.origin == "cachepatterns.contrib.sessions.SessionPolicy":
+    if policy.origin == _SESSIONS:
         return  # chosen by SESSION_ENGINE; any engine that caches does so
     if is_secret(policy.model) or secrets:
         what = f"its field {secrets[0]!r}" if secrets else "what lets people in"

@@ -1,6 +1,7 @@
 """One test per check: what is wrong, under which id, with a hint that names the remedy."""
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core import checks
 from django.core.checks import run_checks
 from django.db import models
@@ -177,6 +178,11 @@ def test_w001_a_base_manager_that_is_not_ours(registered):
 def test_w001_spares_other_peoples_models(configure):
     configure(MODELS={"auth.Group": {"tier": "static"}})
     assert "auth.group" not in " ".join(m.msg for m in found("W001"))
+
+
+def test_w001_spares_sessions_whose_engine_registers_them():
+    assert site.policy_for(Session) is not None
+    assert "sessions.session" not in " ".join(m.msg for m in found("W001"))
 
 
 class Filtered(CachedManager):
