@@ -92,7 +92,7 @@ def _renew_after(name: str) -> None:
 
 def _checked(read: Any) -> Any:
     @wraps(read)
-    def checked(question: Any, load: Any, *asker: Any) -> Any:
+    def checked(question: Any, load: Any, *asker: Any, **more: Any) -> Any:
         loads = []
         number = _generation(connections[question.using])
         question = msgspec.structs.replace(question, key=f"{question.key}:{number:x}")
@@ -101,7 +101,7 @@ def _checked(read: Any) -> Any:
             loads.append(1)
             return load()
 
-        rows = read(question, loaded, *asker)
+        rows = read(question, loaded, *asker, **more)
         if not loads:
             _compare(question.pattern, rows, load())
             return rows
