@@ -22,6 +22,7 @@ def perform(stage: Stage) -> Played:
     # Twice: by the first time it is learnt that this load takes long, in all processes.
     for cents in (1, 2):
         stage.set_price(product, product.price + cents)
+        stage.settle()
         visits = _while_locked(stage, product.path, VISITORS if cents == 2 else 2)
     loads = sum(visit.outcomes[ENTRY]["miss"] for visit in visits)
     shared = sum(visit.outcomes[ENTRY]["shared"] for visit in visits)

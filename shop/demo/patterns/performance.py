@@ -20,6 +20,7 @@ def perform(
         began = time.perf_counter()
         head = f"{pattern.number:>2} {pattern.title:<28}"
         try:
+            stage.settle()
             played = pattern.perform(stage)
         except (Failed, ActorFailed) as error:
             complaints[pattern.name] = str(error)

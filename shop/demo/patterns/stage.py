@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import psycopg
+import redis
 
 from shop.demo.actor import Actor
 from shop.demo.forms import form_fields
@@ -148,6 +149,21 @@ class Stage:
             raise Failed(f"cache_stats failed: {done.stderr}")
         found: dict[str, Any] = json.loads(done.stdout)
         return found
+
+    def settle(self) -> None:
+        """Return when no write of products is under way any more: what was killed in the midst of
+        one keeps readers away until its registration expires, and relays may bump once more."""
+        self.until("earlier writes have ended", self._is_quiet)
+
+    def _is_quiet(self) -> bool:
+        self.get("/")  # who finds a guard closed looks after it
+        with self.database() as connection:
+            waiting = connection.execute(
+                "SELECT count(*) FROM cachepatterns_invalidationevent WHERE delivered_at IS NULL"
+            ).fetchone()
+        with redis.Redis.from_url(self.site.env["CACHE_URL"]) as client:
+            guards = [client.get(key) for key in client.scan_iter("*:guard:shop.product@*")]
+        return waiting == (0,) and all(guard and guard[:1] == b"o" for guard in guards)
 
     def until(self, what: str, look: Callable[[], T]) -> T:
         """Look until there is something to see, and return it; raises `Failed` after a while."""

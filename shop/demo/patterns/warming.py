@@ -50,7 +50,8 @@ def perform(stage: Stage) -> Played:
     first = stage.get(PAGE)
     require(
         not statements(first),
-        f"the first visitor after a warm-up sends {statements(first)} statements",
+        f"the first visitor after a warm-up sends {statements(first)} statements: "
+        f"{dict(first.outcomes)}",
     )
     again = stage.manage("cache_warm", "shop", "--only-missing", "--json")
     warm = sum(model["already_warm"] for model in json.loads(again.stdout)["models"])
