@@ -18,7 +18,7 @@ from django.db.models.query import ModelIterable
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
-from cachepatterns.converting import cached
+from cachepatterns.converting import read_through
 from cachepatterns.core.key import claim_key
 from cachepatterns.exceptions import BackendError
 from cachepatterns.hotkeys import STORED, WARM, HotKey, hottest
@@ -62,7 +62,7 @@ class Declared:
     is_hot = False
 
     def do(self, done: Warmed) -> None:
-        found = list(cached(self.queryset))
+        found = list(read_through(self.queryset))  # with the tier and tags it has
         done.rows += len(found)
         if not self.batch_size or self.queryset._iterable_class is not ModelIterable:
             return

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from cachepatterns import tag
 from cachepatterns.backends.store import Store
 from cachepatterns.warming import jobs
 from tests.app.caching import ItemPolicy
@@ -112,7 +113,7 @@ def test_without_redis_it_says_so(run, warmable, redis_down):
 @pytest.fixture
 def interrupted_at_second(monkeypatch):
     """Ctrl-C while the second queryset is evaluated, once."""
-    original, calls = jobs.cached, []
+    original, calls = jobs.read_through, []
 
     def cached(queryset):
         calls.append(queryset)
@@ -120,7 +121,7 @@ def interrupted_at_second(monkeypatch):
             raise KeyboardInterrupt
         return original(queryset)
 
-    monkeypatch.setattr(jobs, "cached", cached)
+    monkeypatch.setattr(jobs, "read_through", cached)
 
 
 def test_interrupted_it_tells_what_was_done(run, warmable, interrupted_at_second):
@@ -193,6 +194,17 @@ def backends() -> int:
         return cursor.fetchone()[0]
 
 
+def test_a_queryset_is_warmed_with_its_own_lifetime_and_tags(run, items, monkeypatch):
+    """Otherwise it would be another entry than the one that its readers ask for."""
+
+    def lively():
+        return Item.objects.filter(active=True).cached(ttl=7, tags=[tag("homepage")])
+
+    monkeypatch.setattr(ItemPolicy, "warm", lambda self: [lively()])
+    assert run("cache_warm", "app.Item").code == 0
+    assert outcome_of(lambda: list(lively())) == "hit"
+
+
 def test_workers_share_the_work_and_leave_no_connection_behind(run, warmable):
     answer = run("cache_warm", "app.Item", "--workers", "3", "--json")
     assert answer.code == 0
@@ -201,14 +213,14 @@ def test_workers_share_the_work_and_leave_no_connection_behind(run, warmable):
 
 
 def test_interrupted_its_workers_end_what_they_do_and_leave(run, warmable, monkeypatch):
-    original, first = jobs.cached, threading.Lock()
+    original, first = jobs.read_through, threading.Lock()
 
     def cached(queryset):
         if first.acquire(blocking=False):
             _thread.interrupt_main()
         return original(queryset)
 
-    monkeypatch.setattr(jobs, "cached", cached)
+    monkeypatch.setattr(jobs, "read_through", cached)
     # Not that of the test run: it takes every further signal, of its children too, as seen to.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
