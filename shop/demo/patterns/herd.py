@@ -50,6 +50,8 @@ def _while_locked(stage: Stage, path: str, count: int) -> list[Visit]:
             for _ in range(min(count, AT_ONCE)):
                 began.acquire()
             stage.until("somebody waits for the table", lambda: _waits(stage))
+            # So that it is a load that takes long: of quick ones each process makes its own.
+            connection.execute("SELECT pg_sleep(0.2)")
         return [visit.result() for visit in visits]
 
 
