@@ -14,6 +14,8 @@ production. `CacheTestMixin` does so for each test of a class; for pytest there 
                 Product.objects.get(pk=1)
             with self.assertInvalidates(Product):
                 Product.objects.filter(pk=1).update(price=2)
+
+Longer than most, since it is one public module: what a project's tests import stands in one place.
 """
 
 from __future__ import annotations

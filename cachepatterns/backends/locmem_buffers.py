@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,8 +25,9 @@ class LocMemBuffers(Backend):
 
     _lock: Any = threading.RLock()
 
+    @abstractmethod
     def _now(self) -> float:
-        raise NotImplementedError
+        """The backend's clock, in seconds."""
 
     def _buffer(self, name: str) -> _Buffer:
         buffers: dict[str, _Buffer] = self.__dict__.setdefault("_buffers", {})

@@ -5,6 +5,9 @@
 * After a connection error the backend is left alone for ``BREAKER_SECONDS``.
 * Bumps that could not be delivered are kept, and delivered before this process reads
   the cache again: it never serves what it knows to be outdated.
+
+Longer than most: each of the backend's calls has its counterpart here, a few lines each, and what
+they share (breaker, debts, the near-cache) is one state.
 """
 
 from __future__ import annotations

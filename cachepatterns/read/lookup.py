@@ -1,4 +1,4 @@
-"""The whole read, on one page.
+"""The whole read, on one page, and so a long one: its order is what makes it right.
 
 0. Where a local tier and its models' policies allow it, this process's own memory answers
    (`backends.near`).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -26,7 +27,7 @@ Where the load has a method ``as_asked(question)``, other processes can be told 
 (``CACHEPATTERNS["REFRESH"]``): the bytes of `core.asked`."""
 
 
-class KnowingLoad:
+class KnowingLoad(ABC):
     """A load that is told the stamps under which it is made, and tells when it is done whether
     its result may be kept."""
 
@@ -41,8 +42,9 @@ class KnowingLoad:
         self.stamps = ()
         self.unfit = ""
 
+    @abstractmethod
     def __call__(self) -> list[Row]:
-        raise NotImplementedError
+        """As any `Load`."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):

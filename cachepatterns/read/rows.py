@@ -2,6 +2,9 @@
 
 ``get(pk=…)``, ``get(slug=…)``, foreign key access, ``in_bulk()`` on a manager without filters and
 prefetches of foreign keys end here. Many rows take one round trip; those missing take one query.
+
+Longer than most: it is the journey of `read/lookup.py` once more, for many keys at a time, and its
+steps (`_Found`: fetch, judge, sift, mint) share what was found so far.
 """
 
 from __future__ import annotations
