@@ -51,17 +51,23 @@ def test_events_too_whichever_step_it_was(zygote, articles, step):
     assert sorted(Visit.objects.values_list("words", flat=True)) == ["a", "b", "c"]
 
 
+def gate_at(where, monkeypatch):
+    """The first flusher that comes to this step waits there."""
+    gate = Gate()
+
+    def reached(step):
+        if step == where and not gate.reached.is_set():
+            gate.wait()
+
+    monkeypatch.setattr(flushing, "reached", reached)
+    return gate
+
+
 def test_a_flusher_that_stood_still_with_a_written_batch_in_hand_writes_nothing(
     articles, monkeypatch
 ):
     """A reads the batch; B writes and drops it; A goes on."""
-    gate = Gate()
-
-    def reached(step):
-        if step == flushing.READ and not gate.reached.is_set():
-            gate.wait()
-
-    monkeypatch.setattr(flushing, "reached", reached)
+    gate = gate_at(flushing.READ, monkeypatch)
     increment(articles[0], views=5)
     with running(lambda: Flusher().everything()) as slow:
         assert gate.reached.wait(20)
@@ -76,13 +82,7 @@ def test_a_second_flusher_waits_for_the_first_ones_commit_and_then_writes_nothin
     articles, monkeypatch
 ):
     """A has written and not committed; B finds the open batch, and waits at its name."""
-    gate = Gate()
-
-    def reached(step):
-        if step == flushing.WRITTEN and not gate.reached.is_set():
-            gate.wait()
-
-    monkeypatch.setattr(flushing, "reached", reached)
+    gate = gate_at(flushing.WRITTEN, monkeypatch)
     increment(articles[0], views=5)
     with running(lambda: Flusher().everything()) as first:
         assert gate.reached.wait(20)
