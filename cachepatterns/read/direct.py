@@ -32,7 +32,7 @@ from cachepatterns.read.instances import is_stock_fetch_mode, link_known
 from cachepatterns.read.lookup import read
 from cachepatterns.read.plans import ROWS, QueryPlan, plain, plans_of
 from cachepatterns.read.question import Load
-from cachepatterns.read.shape import shape_of
+from cachepatterns.read.shape import Values, shape_of
 from cachepatterns.read.statement import AGGREGATES, compiled
 from cachepatterns.registry import site
 
@@ -51,15 +51,21 @@ class _Rows:
     """Asks the database for the rows of a queryset.
 
     The statement itself is compiled only where it is wanted: for the share of the entries beside
-    which it is kept (`read.asking`), and to be sent without the reader.
+    which it is kept (`read.asking`), to be sent without the reader, and where the text of such
+    queries is not known yet (`read.texts`).
     """
 
     asked_for = MULTI
 
-    def __init__(self, queryset: Any, using: str) -> None:
+    def __init__(self, queryset: Any, using: str, plan: QueryPlan, values: Values) -> None:
         self._queryset, self._using = queryset, using
+        self._plan, self._values = plan, values
 
     def __call__(self) -> list[Row]:
+        assert self._plan.text is not None
+        known = self._plan.text.statement(self._values, lambda: plain(self._queryset.query))
+        if known is not None:
+            return known()
         found = plain(self._queryset.query).get_compiler(self._using).execute_sql(MULTI)
         return list(chain.from_iterable(found))
 
@@ -137,6 +143,7 @@ class _Number(Noted):
         ask: Callable[[QuerySet[Any]], list[Row]],
         aggregates: tuple[tuple[str, str], ...],
         using: str,
+        *_known: Any,
     ) -> None:
         self._queryset, self._ask = queryset, ask
         form = _FORMS[operation]
@@ -155,10 +162,11 @@ def _now(ask: Callable[[QuerySet[Any]], list[Row]], queryset: Any, using: str) -
 def _ask(
     queryset: Any,
     operation: str,
-    asking: Callable[[str], Any],
+    asking: Callable[[str, QueryPlan, Values], Any],
     more: tuple[Any, ...] = (),
 ) -> tuple[list[Row], QueryPlan] | None:
-    """The rows that answer, and how they are decoded. `asking` makes what asks an alias."""
+    """The rows that answer, and how they are decoded. `asking` makes what asks an alias
+    for the values of a plan."""
     if not config().SHORTCUTS or queryset._for_write:
         return None
     recipe = queryset.recipe
@@ -185,7 +193,7 @@ def _ask(
         question = plan.question((*values, more) if more else values)
     except NO_VALUE:
         return None
-    load = asking(using)
+    load = asking(using, plan, values)
     return read(question, load, load, again=load.again), plan
 
 

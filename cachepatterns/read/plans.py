@@ -34,6 +34,7 @@ from cachepatterns.read.pattern import pattern_of
 from cachepatterns.read.question import Question, question_on
 from cachepatterns.read.recipe import Recipe, Step
 from cachepatterns.read.shape import Shape, Values, places_of, shape_of, spelled
+from cachepatterns.read.texts import Kept
 from cachepatterns.registry import site
 from cachepatterns.transactions import database_id, source_id
 
@@ -78,6 +79,8 @@ class QueryPlan(msgspec.Struct, frozen=True, kw_only=True):
     instances: Instances | None
     names: tuple[str, ...]
     """What the columns are called in ``values()``."""
+    text: Kept | None
+    """What the database is asked; `None` where Django asks more than the rows."""
 
     def question(self, values: Values) -> Question:
         """What to ask for the query of this shape that has these values (and, at their end,
@@ -223,6 +226,7 @@ def _made(
         is_eventual=any(not p.is_strict for p in found.policies),
         instances=instances,
         names=tuple(query.selected or query.values_select),
+        text=Kept(using) if operation == ROWS else None,
     ), True
 
 

@@ -39,7 +39,8 @@ def shape_of(query: Any) -> tuple[Shape, Values] | None:
 
 
 def places_of(query: Any) -> dict[Any, slice]:
-    """Where in the values of its shape those of each lookup stand."""
+    """Where in the values of its shape those of each lookup stand, by its `id`; and by their
+    names the marks between which the query is sliced."""
     found: dict[Any, slice] = {}
     values: list[Any] = []
 
@@ -57,7 +58,10 @@ def places_of(query: Any) -> dict[Any, slice]:
         if name == "where":
             walk(part)
         elif told is not None:
+            start = len(values)
             told(name, part, [], values)
+            if len(values) > start:
+                found[name] = slice(start, len(values))
     return found
 
 

@@ -1,0 +1,172 @@
+"""Kept texts: what is missing is asked for by the very statement that Django would compile."""
+
+import random
+from decimal import Decimal
+
+import pytest
+from django.core.exceptions import EmptyResultSet
+from django.db import connections, models
+from django.db.models import lookups
+from django.test.utils import CaptureQueriesContext, isolate_apps
+
+from cachepatterns.read.plans import plain
+from cachepatterns.read.shape import shape_of
+from cachepatterns.read.texts import Kept, text_of
+from tests.app.models import Category, Item
+from tests.integration.test_shapes import questions
+
+
+def other_values(values, rng):
+    """Values of the same kinds."""
+    changed = {
+        int: lambda value: value + rng.randint(0, 9),
+        str: lambda value: value + rng.choice(["", "%", "_", "\\", "'x"]),
+        float: lambda value: value + 0.5,
+        Decimal: lambda value: value + rng.randint(0, 9),
+    }
+    return tuple(changed.get(type(value), lambda same: same)(value) for value in values)
+
+
+def with_values(query, values):
+    """`query`, a plain one, of other values."""
+    clone, given = query.clone(), list(values)
+
+    def change(node):
+        for number, child in enumerate(node.children):
+            if isinstance(child, models.lookups.Lookup):
+                node.children[number] = changed(child)
+            else:
+                change(child)
+
+    def changed(lookup):
+        rhs = lookup.rhs
+        if isinstance(rhs, bool):
+            return lookup
+        is_list = isinstance(rhs, (list, tuple))
+        rhs = [given.pop(0) for _ in rhs] if is_list else given.pop(0)
+        found = object.__new__(type(lookup))
+        found.__dict__.update(vars(lookup), rhs=rhs)
+        return found
+
+    clone.where = clone.where.clone()
+    change(clone.where)
+    return clone
+
+
+def compiled(query, using):
+    try:
+        sql, params = query.get_compiler(using).as_sql()
+    except EmptyResultSet:
+        return None
+    return sql, [(type(each), each) for each in params]
+
+
+@pytest.mark.django_db(databases=["default", "sqlite"])
+@pytest.mark.parametrize("using", ["default", "sqlite"])
+def test_a_kept_text_with_other_values_is_what_django_compiles(using):
+    rng, compared = random.Random(5), 0
+    for queryset in questions(1000, seed=8):
+        query = plain(queryset.query)
+        shaped = shape_of(queryset.query)
+        if shaped is None:
+            continue
+        text = text_of(query, shaped[1], using)
+        assert text is not None
+        sliced = "low_mark" in vars(query) or "high_mark" in vars(query)
+        values = shaped[1] if sliced else other_values(shaped[1], rng)
+        other = query if sliced else with_values(query, values)
+        found, expected = text.statement(values), compiled(other, using)
+        if found is not None:
+            compared += 1
+            assert (found.sql, [(type(each), each) for each in found.params]) == expected
+    assert compared > 700
+
+
+@pytest.mark.parametrize("asked", [slice(2, 7), slice(None, 5), slice(3, None), slice(0, 9)])
+def test_a_slice_with_other_bounds_is_asked_for_by_the_same_text(asked, db):
+    first = Item.objects.filter(stock__gt=1).order_by("pk")[4:6]
+    if asked.start is None:
+        first = Item.objects.filter(stock__gt=1).order_by("pk")[:6]
+    elif asked.stop is None:
+        first = Item.objects.filter(stock__gt=1).order_by("pk")[4:]
+    other = Item.objects.filter(stock__gt=8).order_by("pk")[asked]
+    text = text_of(plain(first.query), shape_of(first.query)[1], "default")
+    found = text.statement(shape_of(other.query)[1])
+    assert (found.sql, [(type(p), p) for p in found.params]) == compiled(
+        plain(other.query), "default"
+    )
+
+
+def test_what_can_be_true_of_no_row_is_left_to_django(db):
+    query = plain(Item.objects.filter(stock=1).query)
+    text = text_of(query, (1,), "default")
+    assert text.statement((2,)).params == (2,)
+    assert text.statement((2**70,)) is None
+    assert [list(Item.objects.filter(stock=n)) for n in (1, 2, 2**70, 3)] == [[]] * 4
+
+
+class Fickle(lookups.Exact):
+    """Written otherwise for some values."""
+
+    lookup_name = "exact"
+
+    def as_sql(self, compiler, connection):
+        sql, params = super().as_sql(compiler, connection)
+        return (sql.replace("=", "IS NOT DISTINCT FROM") if params[0] == 2 else sql), params
+
+
+def test_a_condition_that_is_written_otherwise_is_left_to_django(db):
+    query = plain(Item.objects.filter(name="a").query)
+    (lookup,) = query.where.children
+    lookup.__class__ = Fickle
+    text = text_of_anything(query)
+    assert text.statement((1,)) is not None
+    assert text.statement((2,)) is None
+
+
+def text_of_anything(query):
+    """Shapes allow no such lookup; texts hold all the same."""
+    from cachepatterns.read import conditions
+
+    conditions._LOOKUPS[Fickle] = conditions._LOOKUPS[lookups.Exact]
+    try:
+        return text_of(query, ("a",), "default")
+    finally:
+        del conditions._LOOKUPS[Fickle]
+
+
+def test_values_are_prepared_once(db):
+    """As Django does: of a field whose values do not stay the same when prepared again."""
+    with isolate_apps("tests.app"):
+
+        class Growing(models.CharField):
+            def get_prep_value(self, value):
+                return f"{value}+"
+
+        class Odd(models.Model):  # noqa: DJ008
+            grows = Growing(max_length=9)
+
+            class Meta:
+                app_label = "app"
+
+        query = models.QuerySet(Odd).filter(grows="a").query
+        other = models.QuerySet(Odd).filter(grows="b").query
+        text = text_of(query, shape_of(query)[1], "default")
+        found = text.statement(shape_of(other)[1])
+        assert found.params == other.get_compiler("default").as_sql()[1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_from_its_second_miss_on_a_query_is_not_compiled_any_more(monkeypatch):
+    calls = []
+    kept = Kept.statement
+    monkeypatch.setattr(
+        Kept, "statement", lambda self, *args: calls.append(kept(self, *args)) or calls[-1]
+    )
+    Category.objects.bulk_create([Category(pk=n, name=f"c{n}", slug=f"c{n}") for n in range(1, 6)])
+    with CaptureQueriesContext(connections["default"]) as captured:
+        for n in range(1, 6):
+            assert Category.objects.get(pk=n).name == f"c{n}"
+            assert [c.pk for c in Category.objects.filter(name=f"c{n}")] == [n]
+    assert len(captured) == 10
+    assert [found is not None for found in calls] == [False] * 2 + [True] * 8
