@@ -25,6 +25,8 @@ from tests.app.models import Category, Item
 from tests.events import eventually, outcome_of, seen
 from tests.integration.threads import running
 
+PATIENCE = 60
+"""Seconds; of readers with Redis too: where it answers too late, they rightly ask the database."""
 WHO_ASKS = """
 FROM pg_locks JOIN pg_database ON pg_database.oid = database
 WHERE datname = current_database() AND NOT granted AND mode = 'AccessShareLock'
@@ -105,6 +107,8 @@ class Reader:
             "from django.conf import settings\n"
             f"settings.DATABASES['default']['NAME'] = {connection.settings_dict['NAME']!r}\n"
             f"settings.CACHEPATTERNS = {dict(settings.CACHEPATTERNS)!r}\n"
+            "settings.CACHES['default']['OPTIONS'] |= "
+            f"{dict.fromkeys(('SOCKET_TIMEOUT', 'SOCKET_CONNECT_TIMEOUT'), PATIENCE)!r}\n"
             "import django\ndjango.setup()\n"
         )
         self.process = subprocess.Popen(
@@ -137,7 +141,7 @@ class Reader:
 
     def ended(self):
         """Its answers, outcomes and statements."""
-        assert self.process.wait(60) == 0
+        assert self.process.wait(PATIENCE) == 0
         self._listener.join(20)
         self.has_said()
         return SimpleNamespace(
@@ -163,7 +167,7 @@ def herd(settings, goods):
             for reader in readers:
                 stack.callback(reader.close)
             for reader in readers:
-                eventually(lambda r=reader: r.has_said("ready"), within=60)
+                eventually(lambda r=reader: r.has_said("ready"), within=PATIENCE)
             return readers
 
         yield start
@@ -187,7 +191,7 @@ def gather(readers):
     for reader in readers:
         reader.go()
     for reader in readers:
-        eventually(lambda r=reader: r.has_said("claims", "waits"))
+        eventually(lambda r=reader: r.has_said("claims", "waits"), within=PATIENCE)
     loaders = [reader for reader in readers if reader.has_said("claims")]
     assert len(loaders) == 1
     return loaders[0], [reader for reader in readers if reader is not loaders[0]]
