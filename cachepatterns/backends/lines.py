@@ -21,6 +21,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -32,6 +33,10 @@ from cachepatterns.backends.incarnation import Incarnation
 Words = Sequence[str | bytes | float]
 Heard = Callable[[Exception | None], None]
 """Called with what went wrong, once the answers have been looked at."""
+
+traced: Callable[..., Any] | None = None
+"""Where commands are traced, called for each of them: with how it goes over a connection, and with
+what that takes (`cachepatterns.contrib.opentelemetry.commands`)."""
 
 _LINES = "_cachepatterns_lines"
 """The attribute of a pool that holds its lines."""
@@ -64,9 +69,10 @@ class Lines:
         anything goes wrong is closed, so no answer is ever read by the wrong question.
         """
         connection, is_new = self._take()
+        exchange = _exchange if traced is None else partial(traced, _exchange)
         try:
             try:
-                return _exchange(connection, words, self._doubted_at)
+                return exchange(connection, words, self._doubted_at)
             except redis.TimeoutError:
                 raise
             except redis.ConnectionError:
@@ -74,7 +80,7 @@ class Lines:
                 if is_new:
                     raise
                 # It had been closed while it was idle.
-                return _exchange(connection, words, self._doubted_at)
+                return exchange(connection, words, self._doubted_at)
         except redis.ReadOnlyError:
             connection.disconnect()  # no primary any more: ask anew who is
             raise
@@ -96,16 +102,17 @@ class Lines:
         told before this returns.
         """
         connection, is_new = self._take()
+        transmit = _send if traced is None else partial(traced, _send)
         try:
             try:
-                count = _send(connection, words, self._doubted_at)
+                count = transmit(connection, words, self._doubted_at)
             except redis.TimeoutError:
                 raise
             except redis.ConnectionError:
                 connection.disconnect()
                 if is_new:
                     raise
-                count = _send(connection, words, self._doubted_at)
+                count = transmit(connection, words, self._doubted_at)
             setattr(connection, _UNHEARD, (count, heard))
             if wait:
                 _hear(connection)

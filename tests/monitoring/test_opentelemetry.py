@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
+from redis.exceptions import ResponseError
 
 from cachepatterns import around, tag
 from cachepatterns.backends.store import current_store
@@ -199,9 +200,69 @@ def test_a_failing_cache_marks_its_span(items, traced, settings):
     assert span.attributes["cachepatterns.outcome"] == "error"
 
 
-def test_flushes_of_the_statistics_are_not_traced(items, traced, provider):
+@pytest.fixture
+def redis_instrumented(provider):
+    """redis-py is instrumented too; yields what a hook of the project's hears."""
+    heard = []
     instrumentor = RedisInstrumentor()
-    instrumentor.instrument(tracer_provider=provider)
+    instrumentor.instrument(
+        tracer_provider=provider,
+        request_hook=lambda span, client, words, options: heard.append(words[0]),
+    )
+    yield heard
+    instrumentor.uninstrument()
+
+
+def test_commands_to_redis_are_children_of_the_operation_that_sends_them(
+    items, traced, redis_instrumented
+):
+    job = trace.get_tracer("test").start_as_current_span
+    with job("miss"):
+        Item.objects.get(pk=items[0].pk)
+    missed, stored = traced.one("cache.get"), traced.one("cache.set")
+    asked = [span.name for span in traced.within(missed) if span is not stored]
+    assert asked[:2] == ["MGET", "EVALSHA"]  # looks, mints
+    (kept,) = traced.within(stored)
+    assert kept.name.startswith("SET")
+    traced._exporter.clear()
+    del redis_instrumented[:]
+    with job("hit"):
+        Item.objects.get(pk=items[0].pk)
+    (command,) = traced.within(traced.one("cache.get"))
+    assert (command.name, command.kind) == ("MGET", SpanKind.CLIENT)
+    told = dict(command.attributes)
+    assert told["db.system"] == "redis"
+    assert set(told["db.statement"].split()) == {"MGET", "?"}
+    assert told["net.peer.port"] == int(
+        current_store().backend.lines._pool.connection_kwargs["port"]
+    )
+    assert redis_instrumented == ["MGET"]
+    with job("write"), transaction.atomic():
+        Item.objects.filter(pk=items[0].pk).update(price=2)
+    assert [span.name for span in traced.within(traced.one("cache.invalidate"))] == ["EVALSHA"]
+
+
+def test_commands_are_no_spans_where_redis_is_not_instrumented_or_nobody_traces(
+    items, traced, redis_instrumented
+):
+    Item.objects.get(pk=items[0].pk)
+    assert not traced.all
+    RedisInstrumentor().uninstrument()
+    with trace.get_tracer("test").start_as_current_span("job"):
+        Item.objects.get(pk=items[0].pk)
+    assert [span.name for span in traced.all] == ["cache.get app.item:row:pk", "job"]
+
+
+def test_a_command_that_is_refused_is_a_span_that_says_so(items, traced, redis_instrumented):
+    lines = current_store().backend.lines
+    with trace.get_tracer("test").start_as_current_span("job"), pytest.raises(ResponseError):
+        lines.call(lambda run: ("NOPE", "secret"))
+    command = traced.one("NOPE")
+    assert command.status.status_code is StatusCode.ERROR
+    assert command.attributes["db.statement"] == "NOPE ?"
+
+
+def test_flushes_of_the_statistics_are_not_traced(items, traced, redis_instrumented):
     recorder = Recorder(background=False)
     recorder.quietly = spans.recorder.quietly
     seen = []
@@ -216,7 +277,6 @@ def test_flushes_of_the_statistics_are_not_traced(items, traced, provider):
             assert recorder.flush()
     finally:
         backend.__dict__.pop("add", None)
-        instrumentor.uninstrument()
     assert seen
     assert not any(seen)
     assert [span.name for span in traced.all] == ["job"]

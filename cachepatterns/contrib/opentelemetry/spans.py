@@ -13,6 +13,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from cachepatterns import __version__, around, observe
 from cachepatterns.around import Operation
+from cachepatterns.contrib.opentelemetry import commands
 from cachepatterns.core import outcome
 from cachepatterns.observe import ErrorEvent, Event, ReadEvent
 from cachepatterns.registry import find_model, site
@@ -42,6 +43,7 @@ def begin() -> None:
     around.add(trace_operation)
     observe.subscribe(note)
     recorder.quietly = suppress_instrumentation
+    commands.begin()
 
 
 def end() -> None:
@@ -49,6 +51,7 @@ def end() -> None:
     around.remove(trace_operation)
     observe.unsubscribe(note)
     recorder.quietly = nullcontext
+    commands.end()
 
 
 def trace_operation(operation: Operation, proceed: Callable[[], Any]) -> Any:
