@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 
 from cachepatterns.checks.refreshing import SOFT_OPTIONS
 from cachepatterns.checks.words import did_you_mean
-from cachepatterns.conf import KEYS, Config, user_settings
+from cachepatterns.conf import KEYS, SHADOW_VARIABLE, Config, from_environment, user_settings
 from cachepatterns.declarations import EVERY, EVERY_OPTIONS
 from cachepatterns.policy import ModelPolicy
 from cachepatterns.registry import find_model
@@ -110,13 +111,21 @@ def _numbers(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
             id="cachepatterns.E013",
         )
     for name, hint in SHARES.items():
-        share = found.get(name, getattr(Config(), name))
-        if not _is_number(share) or not 0 <= share <= 1:
-            yield Error(
-                f'CACHEPATTERNS["{name}"] is {share!r}, not a share from 0 to 1.',
-                hint=hint,
-                id="cachepatterns.E013",
-            )
+        yield from _share(
+            f'CACHEPATTERNS["{name}"]', found.get(name, getattr(Config(), name)), hint
+        )
+    try:
+        given = from_environment().get("SHADOW", 0)
+    except ValueError:
+        given = os.environ[SHADOW_VARIABLE]
+    yield from _share(f"{SHADOW_VARIABLE} in the environment", given, SHARES["SHADOW"])
+
+
+def _share(name: str, value: Any, hint: str) -> Iterator[CheckMessage]:
+    if not _is_number(value) or not 0 <= value <= 1:
+        yield Error(
+            f"{name} is {value!r}, not a share from 0 to 1.", hint=hint, id="cachepatterns.E013"
+        )
 
 
 def _words(found: Mapping[str, Any]) -> Iterator[CheckMessage]:

@@ -429,3 +429,12 @@ def test_e018_a_switch_that_is_neither_on_nor_off(configure, name, value, allowe
 def test_e013_a_share_that_is_none(configure, name):
     configure(**{name: 1.5})
     assert name in found("E013")[0].msg
+
+
+@pytest.mark.parametrize("share", ["often", "7"])
+def test_e013_a_share_of_the_environment_that_is_none(configure, monkeypatch, share):
+    monkeypatch.setenv("CACHEPATTERNS_SHADOW", share)
+    configure()
+    (message,) = found("E013")
+    assert message.msg.startswith("CACHEPATTERNS_SHADOW in the environment is ")
+    assert share in message.msg

@@ -38,6 +38,17 @@ def test_unknown_keys_and_no_dict_at_all_are_left_to_the_checks(settings):
     assert config() == Config()
 
 
+@pytest.mark.parametrize(
+    ("variable", "expected"), [("0.25", 0.25), ("0", 0.0), ("", 0.5), ("often", 0.5)]
+)
+def test_one_process_is_told_by_its_environment_to_compare(
+    settings, monkeypatch, variable, expected
+):
+    monkeypatch.setenv("CACHEPATTERNS_SHADOW", variable)
+    settings.CACHEPATTERNS = {"SHADOW": 0.5}
+    assert expected == config().SHADOW
+
+
 def test_every_setting_is_in_capitals_and_has_a_default():
     assert {key.isupper() for key in KEYS} == {True}
     assert {key: getattr(Config(), key) for key in KEYS}.keys() == KEYS
