@@ -95,6 +95,22 @@ def concrete_model(model: ModelType) -> ModelType:
     return model._meta.concrete_model or model
 
 
+def tag_or_model(text: str) -> str | ModelType:
+    """What a text names where tags and models may be named: ``"#catalog:5"``, ``"shop.Product"``.
+
+    Raises `ValueError` for what is neither: nobody would ever hear of it.
+    """
+    if text.startswith("#") or "@" in text:
+        return text
+    model = find_model(text)
+    if model is None:
+        raise ValueError(
+            f"{text!r} is neither a tag (cachepatterns.tag(…) makes them) nor a model: name one "
+            'as "app.Model".'
+        )
+    return model
+
+
 def find_model(label: str) -> ModelType | None:
     """The model of that label; while models are still being loaded, if it is loaded already."""
     try:

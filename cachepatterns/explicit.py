@@ -16,6 +16,7 @@ from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core import tag as tags
 from cachepatterns.core.key import tag_key
+from cachepatterns.declarations import tag_or_model
 from cachepatterns.exceptions import CachePatternsError
 from cachepatterns.observe import InvalidationEvent
 from cachepatterns.policy import ResolvedPolicy
@@ -40,10 +41,11 @@ def invalidate(
 ) -> int:
     """Invalidate every entry that rests on `targets`; returns the number of tags bumped.
 
-    A target is an instance, a model, a queryset or a tag from `cachepatterns.tag`. Of rows,
-    what the database holds now and what the instance holds both count, so the lists they
-    stand in go too. Inside a transaction it happens after the commit. Raises
-    `CachePatternsError` for a model that is not registered, `TypeError` for anything else.
+    A target is an instance, a model (or its label, ``"shop.Product"``), a queryset or a tag from
+    `cachepatterns.tag`. Of rows, what the database holds now and what the instance holds both
+    count, so the lists they stand in go too. Inside a transaction it happens after the commit.
+    Raises `CachePatternsError` for a model that is not registered, `ValueError` for a text that
+    is neither a tag nor a label, `TypeError` for anything else.
 
     `pattern` is the last resort: a glob of *tags* (``"#catalog:*"``, ``"shop.product@*:pk=7"``),
     looked for among all keys of the server. Inside a transaction it is looked for after the
@@ -91,7 +93,8 @@ def _invalidate(connection: BaseDatabaseWrapper, targets: tuple[Target, ...], so
     database = database_id(connection)
     wanted: set[str] = set()
     labels: set[str] = set()
-    for target in targets:
+    for named in targets:
+        target = tag_or_model(named) if isinstance(named, str) else named
         if isinstance(target, str):
             wanted.add(target)
             labels.add(tags.label_of(target))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -28,6 +29,8 @@ from cachepatterns.resolving import check_lifetime
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_LABEL = re.compile(r"\w+\.\w+")
+"""How a model may be named. Which it is, is found out when the function is called."""
 
 
 class CachedFunction(Generic[P, R]):
@@ -233,7 +236,7 @@ def by_arguments(
     by_call: list[Callable[..., Any]] = []
     given = [tags] if callable(tags) and not isinstance(tags, type) else several(tags)
     for each in given:
-        if isinstance(each, str):
+        if isinstance(each, str) and not _LABEL.fullmatch(each):
             standing_tags(each)  # raises for a text that is no tag
         if isinstance(each, (str, models.Model, QuerySet)) or (
             isinstance(each, type) and issubclass(each, models.Model)

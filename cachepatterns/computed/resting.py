@@ -1,8 +1,8 @@
 """What a computed value rests on: the tags of what its author names, spelled as writers bump them.
 
-Named may be models (any of their rows), instances (their row), querysets (what their SQL reads,
-as narrowly as if they were cached themselves), tags, and functions of the arguments that give any
-of these. Instances among the arguments count as named.
+Named may be models or their labels (any of their rows), instances (their row), querysets (what
+their SQL reads, as narrowly as if they were cached themselves), tags, and functions of the
+arguments that give any of these. Instances among the arguments count as named.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 from cachepatterns.core import tag as tags
 from cachepatterns.core.sqltext import read_text
 from cachepatterns.core.tag import standing_tags
+from cachepatterns.declarations import tag_or_model
 from cachepatterns.exceptions import ConfigurationError
 from cachepatterns.narrowing import as_stored, tag_field
 from cachepatterns.policy import ResolvedPolicy
@@ -46,8 +47,10 @@ class Resting:
         return Resting({**self.tags}, {**self.policies}, {**self.databases}, self.reason)
 
     def name(self, given: Any) -> None:
-        """Rest on `given`. Raises `TypeError` for what can not be named, `ConfigurationError`
-        for a model whose writes nobody watches."""
+        """Rest on `given`. Raises `TypeError` for what can not be named, `ValueError` for a text
+        that names nothing, `ConfigurationError` for a model whose writes nobody watches."""
+        if isinstance(given, str):
+            given = tag_or_model(given)
         if isinstance(given, str):
             self._add(standing_tags(given))
         elif isinstance(given, QuerySet):

@@ -85,7 +85,9 @@ def app_target(app_label: str) -> Target:
 
 
 def tag_target(tag: str) -> Target:
-    """Every entry that carries a tag. Its entries stay until they expire, never served."""
+    """Every entry that carries a tag: ``#catalog:5``, or ``catalog:5``. Its entries stay until
+    they expire, never served."""
+    tag = tag if tag.startswith("#") or "@" in tag else f"#{tag}"
 
     def bump(source: str) -> int:
         return invalidate(tag, source=source)

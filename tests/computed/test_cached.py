@@ -170,6 +170,7 @@ def test_it_rests_on_models_rows_querysets_tags_and_functions_of_the_arguments(g
     )
     for function, which in [
         (by(Item), {"other", "same"}),
+        (by("app.Item"), {"other", "same"}),
         (by(items[0]), {"same"}),
         (by(Item.objects.filter(category=a)), {"same"}),
         (by(Item.objects.filter(pk=items[0].pk).only("name")), {"same"}),
@@ -183,10 +184,10 @@ def test_it_rests_on_models_rows_querysets_tags_and_functions_of_the_arguments(g
         pk = items[0].pk
         assert asked_again_after(function, pk, write=other) is ("other" in which)
         assert asked_again_after(function, pk, write=same) is ("same" in which)
-    by_tag = by.made[6]
+    by_tag, by_member = by.made[7:9]
     assert asked_again_after(by_tag, 1, write=lambda: invalidate(tag("x")))
-    assert not asked_again_after(by.made[7], 1, write=lambda: invalidate(tag("x", 2)))
-    assert asked_again_after(by.made[7], 1, write=lambda: invalidate(tag("x", 1)))
+    assert not asked_again_after(by_member, 1, write=lambda: invalidate(tag("x", 2)))
+    assert asked_again_after(by_member, 1, write=lambda: invalidate(tag("x", 1)))
 
 
 def test_rules_invalidate_it_by_their_tags(goods):
@@ -208,6 +209,11 @@ def test_rules_invalidate_it_by_their_tags(goods):
 def test_what_can_not_be_rested_on_is_refused_at_the_decoration(wrong):
     with pytest.raises((TypeError, ValueError), match="tag"):
         cached(key="a", tags=[wrong])(lambda: 1)
+
+
+def test_a_label_of_no_model_is_refused_when_it_is_called_as_models_may_still_be_loading(goods):
+    with pytest.raises(ValueError, match=r"'app\.Nothing' is neither a tag"):
+        cached(key="a", tags="app.Nothing")(lambda: 1)()
 
 
 def test_a_model_whose_writes_nobody_watches_is_refused(goods):

@@ -26,7 +26,7 @@ def unseen(sql):
     connection.connection.execute(sql)
 
 
-@pytest.mark.parametrize("kind", ["instance", "queryset", "model"])
+@pytest.mark.parametrize("kind", ["instance", "queryset", "model", "label"])
 def test_what_is_invalidated_is_read_anew_also_in_the_lists_it_stands_in(goods, kind):
     a, b, items = goods
 
@@ -40,11 +40,14 @@ def test_what_is_invalidated_is_read_anew_also_in_the_lists_it_stands_in(goods, 
         "instance": items[0],
         "queryset": Item.objects.filter(pk=items[0].pk),
         "model": Item,
+        "label": "app.Item",
     }[kind]
     assert invalidate(target) > 0
     assert list_of(a) == [8, 2]
     assert Item.objects.get(pk=items[0].pk).price == 8
-    assert outcome_of(lambda: list_of(b)) == ("miss" if kind == "model" else "hit")
+    assert outcome_of(lambda: list_of(b)) == (
+        "hit" if kind in ("instance", "queryset") else "miss"
+    )
 
 
 def test_a_named_tag_invalidates_its_own_entries_only(goods):
@@ -72,6 +75,9 @@ def test_what_is_not_registered_or_no_target_is_refused(goods):
         invalidate(ContentType)
     with pytest.raises(TypeError, match="takes models, querysets and tags"):
         invalidate(5)
+    for text in ("homepage", "app.Nothing", "item", ""):
+        with pytest.raises(ValueError, match="neither a tag"):
+            invalidate(text)
 
 
 def test_from_a_coroutine(goods):

@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("targets", nargs="*", help="shop, shop.Product or shop.Product:7")
-        parser.add_argument("--tag", action="append", default=[], help="a tag, e.g. '#catalog:5'")
+        parser.add_argument("--tag", action="append", default=[], help="a tag, e.g. catalog:5")
         parser.add_argument(
             "--pattern", action="append", default=[], help="a glob of keys, after the prefix"
         )
