@@ -10,6 +10,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 
 from cachepatterns.computed.asking import Wanted, answer
 from cachepatterns.computed.functions import by_arguments, several
@@ -35,6 +36,7 @@ from cachepatterns.rendered.visitors import (
     brings_session,
     check_vary,
     headers_covered,
+    headers_told,
     told_apart,
     why_not_asked,
 )
@@ -123,16 +125,17 @@ class _Kept:
         self._view, self._named, self._named_by = view, named, named_by
         self._vary, self._options = vary, options
         self._version = str(version)
-        self._covered = headers_covered(vary)
+        self._covered, self._told = headers_covered(vary), headers_told(vary)
 
     def respond(self, request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase:
         """The response, from the cache or of the view."""
         call = functools.partial(self._view, request, *args, **kwargs)
         wanted = self._asked(request, args, kwargs)
         if wanted is None:
-            return call()
+            return self._varied(call())
         render = _Rendering(request, wanted, self._covered)
-        return render.response(answer(wanted, lambda: render.parts(lambda: _rendered(call()))))
+        parts = answer(wanted, lambda: render.parts(lambda: _rendered(call())))
+        return render.response(parts, self._varied)
 
     async def awaited(self, request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase:
         """`respond`, for views that are coroutines."""
@@ -146,9 +149,16 @@ class _Kept:
 
         wanted = await sync_to_async(self._asked)(request, args, kwargs)
         if wanted is None:
-            return await in_loop()
+            return self._varied(await in_loop())
         render = _Rendering(request, wanted, self._covered)
-        return render.response(await aanswer(lambda: wanted, rendered, through=render.parts))
+        parts = await aanswer(lambda: wanted, rendered, through=render.parts)
+        return render.response(parts, self._varied)
+
+    def _varied(self, response: Any) -> Any:
+        """`response`, which tells caches on its way what it varies on."""
+        if self._told and isinstance(response, HttpResponseBase):
+            patch_vary_headers(response, self._told)
+        return response
 
     def _asked(self, request: HttpRequest, args: Any, kwargs: Any) -> Wanted | None:
         """What to ask the cache; `None`, counted, if this visit is no question for it."""
@@ -201,13 +211,13 @@ class _Rendering:
         stamps = under_way.stamps if under_way is not None else ()
         return parts_of(response, etag(self._wanted.key, stamps))
 
-    def response(self, parts: Any) -> HttpResponseBase:
-        """What to answer, with `parts` from the cache or of `parts`."""
+    def response(self, parts: Any, varied: Callable[[Any], Any]) -> HttpResponseBase:
+        """What to answer, with `parts` from the cache or of `parts`, through `varied`."""
         if self._given is None:
-            return conditional(self._request, response_of(parts))
+            return conditional(self._request, varied(response_of(parts)))
         if parts is not None and self._under_way is not None and not self._under_way.unfit:
             add_headers(self._given, parts)
-        return conditional(self._request, self._given)
+        return conditional(self._request, varied(self._given))
 
 
 _values = Values("cached view")

@@ -79,6 +79,12 @@ def _told(request: HttpRequest, each: Vary) -> str:
         raise NoIdentity(f"A cached view varies on {error} ({name}).") from None
 
 
+def headers_told(vary: Sequence[Vary]) -> list[str]:
+    """The request headers by which caches on the way must tell the answers apart as well."""
+    kinds = [each.partition(":") for each in vary if isinstance(each, str)]
+    return [*dict.fromkeys(name if kind == "header" else "Cookie" for kind, _, name in kinds)]
+
+
 def headers_covered(vary: Sequence[Vary]) -> frozenset[str]:
     """The request headers, in lower case, on which an answer may vary that is kept."""
     named = {each[7:].lower() for each in vary if isinstance(each, str) and each[:7] == "header:"}

@@ -144,6 +144,25 @@ def test_it_varies_on_what_is_named(goods):
     assert bodies("/varied/", client=client) == ["1"]
 
 
+def test_caches_on_the_way_are_told_what_it_varies_on(goods):
+    """Whether it was rendered, found, not kept, or found by the visitor already."""
+    mentioned = {"Cookie", "X-Shape"}
+
+    def told(**headers):
+        response = get("/varied/", **headers)
+        return response, {*response.headers["Vary"].split(", ")}
+
+    rendered, found = told(), told()
+    assert calls == ["/varied/"]
+    assert rendered[1] == found[1] == mentioned
+    known, named = told(**{"If-None-Match": found[0].headers["ETag"]})
+    assert (known.status_code, named) == (304, mentioned)
+    answers["does"] = lambda request: HttpResponse(status=404)
+    assert told(**{"X-Shape": "round"})[1] == mentioned
+    assert told(Authorization="Bearer x")[1] == mentioned
+    assert "Cookie" in get("/by-user/").headers["Vary"]
+
+
 @pytest.mark.parametrize("wrong", ["language", "cookie:", "cookies:a", 5])
 def test_what_it_can_not_vary_on_is_told_at_once(wrong):
     with pytest.raises(ValueError, match="vary="):
