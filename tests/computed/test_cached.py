@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import threading
 from decimal import Decimal
 
 import pytest
@@ -593,52 +594,14 @@ def test_coroutines_that_miss_at_once_compute_once_and_one_may_call_itself(goods
     assert async_to_sync(at_once)() == [1] * 8 + [2]
 
 
-def test_one_who_is_cancelled_ends_what_he_waits_for(goods):
+def ends_when_it_is_cancelled(is_cancelled):
+    """Whether a function that would go on for ever ends when he who waits for it is cancelled;
+    `is_cancelled` is set then."""
     import asyncio
 
-    ended = []
+    ended = threading.Event()
 
-    async def cancelled():
-        began = asyncio.Event()
-
-        @cached(key="endless", tags=[Item])
-        async def endless():
-            began.set()
-            try:
-                await asyncio.sleep(3600)
-            finally:
-                ended.append(1)
-
-        task = asyncio.create_task(endless())
-        await asyncio.wait_for(began.wait(), 20)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        for _ in range(2000):
-            if ended:
-                break
-            await asyncio.sleep(0.01)
-
-    async_to_sync(cancelled)()
-    assert ended == [1]
-
-
-def test_one_who_is_cancelled_just_when_it_begins_ends_it_too(goods, monkeypatch):
-    """The call has begun in the loop; the thread that began it does not know of it yet."""
-    import asyncio
-    import threading
-
-    is_cancelled, ended = threading.Event(), threading.Event()
-    begin = asyncio.run_coroutine_threadsafe
-
-    def slowly(coroutine, loop):
-        found = begin(coroutine, loop)
-        assert is_cancelled.wait(20)
-        return found
-
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", slowly)
-
-    async def cancelled():
+    async def cancel():
         began = asyncio.Event()
 
         @cached(key="endless", tags=[Item])
@@ -657,4 +620,23 @@ def test_one_who_is_cancelled_just_when_it_begins_ends_it_too(goods, monkeypatch
         is_cancelled.set()
         return await asyncio.to_thread(ended.wait, 20)
 
-    assert async_to_sync(cancelled)()
+    return async_to_sync(cancel)()
+
+
+def test_one_who_is_cancelled_ends_what_he_waits_for(goods):
+    assert ends_when_it_is_cancelled(threading.Event())
+
+
+def test_one_who_is_cancelled_just_when_it_begins_ends_it_too(goods, monkeypatch):
+    """The call has begun in the loop; the thread that began it does not know of it yet."""
+    import asyncio
+
+    is_cancelled, begin = threading.Event(), asyncio.run_coroutine_threadsafe
+
+    def slowly(coroutine, loop):
+        found = begin(coroutine, loop)
+        assert is_cancelled.wait(20)
+        return found
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", slowly)
+    assert ends_when_it_is_cancelled(is_cancelled)

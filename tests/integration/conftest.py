@@ -1,6 +1,7 @@
 import pytest
 
 from tests.app.models import Category, Item
+from tests.integration.threads import Gate, hold_first_store
 
 
 @pytest.fixture
@@ -18,6 +19,15 @@ def goods(fresh):
         for i in range(4)
     ]
     return a, b, items
+
+
+@pytest.fixture
+def held_before_store(monkeypatch):
+    """Whoever is the first about to store what was loaded waits at the gate."""
+    gate = Gate()
+    hold_first_store(monkeypatch, gate)
+    yield gate
+    gate.open.set()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import threading
 
-import pytest
 from django.db import connection
 
 from cachepatterns.backends.store import current_store
@@ -18,22 +17,6 @@ def price(pk):
 
 def listed(category):
     return [i.price for i in Item.objects.filter(category=category)]
-
-
-@pytest.fixture
-def held_before_store(monkeypatch):
-    """The first reader that is about to store its result waits at the gate."""
-    gate, store = Gate(), current_store()
-    original, first = store.store, threading.Lock()
-
-    def held(*args, **kwargs):
-        if first.acquire(blocking=False):
-            gate.wait()
-        original(*args, **kwargs)
-
-    monkeypatch.setattr(store, "store", held)
-    yield gate
-    gate.open.set()
 
 
 def test_a_late_store_of_an_old_value_is_never_served(goods, held_before_store):

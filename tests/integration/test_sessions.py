@@ -149,22 +149,6 @@ def test_clearsessions_takes_what_has_run_out(key):
 # -- what must not happen ---------------------------------------------------------------------
 
 
-@pytest.fixture
-def held_before_store(monkeypatch):
-    """The first reader that is about to fill the cache waits at the gate."""
-    gate, store = Gate(), current_store()
-    original, first = store.store, threading.Lock()
-
-    def held(*args, **kwargs):
-        if first.acquire(blocking=False):
-            gate.wait()
-        original(*args, **kwargs)
-
-    monkeypatch.setattr(store, "store", held)
-    yield gate
-    gate.open.set()
-
-
 @pytest.mark.parametrize("end", ["flush", "cycle_key"])
 def test_a_late_fill_does_not_bring_back_who_has_logged_out(key, held_before_store, end):
     """A reader has the session from the database; its owner ends it; the reader stores it."""

@@ -12,7 +12,7 @@ from cachepatterns.warming import declared_jobs, run
 from tests.app.caching import ItemPolicy
 from tests.app.models import Item
 from tests.events import outcome_of
-from tests.integration.threads import Gate, running
+from tests.integration.threads import Gate, hold_first_store, running
 
 pytestmark = pytest.mark.without_outbox
 
@@ -59,16 +59,9 @@ class Counted:
 def test_a_warm_up_leaves_no_old_value_while_a_writer_commits(warmable, at, monkeypatch):
     """The warmer loads price 0, or is about to; a writer commits 9; the warmer stores."""
     a, _b, items = warmable
-    gate, store = Gate(), current_store()
-    original, first = store.store, threading.Lock()
-
-    def held(*args, **kwargs):
-        if first.acquire(blocking=False):
-            gate.wait()
-        original(*args, **kwargs)
-
+    gate = Gate()
     if at == "the store":
-        monkeypatch.setattr(store, "store", held)
+        hold_first_store(monkeypatch, gate)
     counted = Counted(gate if at == "the query" else None)
     with running(counted.warming(batch_size=10)) as warmed:
         assert gate.reached.wait(20)

@@ -174,23 +174,6 @@ def Item_policy():  # noqa: N802
 # -- the interleavings that must not happen -------------------------------------------------
 
 
-@pytest.fixture
-def held_before_store(monkeypatch):
-    """The first writer that is about to store what it has read again waits at the gate."""
-    gate, store = Gate(), current_store()
-    original, first = store.store, []
-
-    def held(*args, **kwargs):
-        if not first:
-            first.append(1)
-            gate.wait()
-        original(*args, **kwargs)
-
-    monkeypatch.setattr(store, "store", held)
-    yield gate
-    gate.open.set()
-
-
 def test_a_late_store_of_an_older_row_is_never_served(through, held_before_store):
     """A reads its row again; B commits another value, bumps and stores; A stores at last."""
     pk = through[2][0].pk

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from django.db import connections
 
+from cachepatterns.backends.store import current_store
+
 
 class Gate:
     """Holds a thread at a named point until it is let through."""
@@ -15,6 +17,19 @@ class Gate:
     def wait(self):
         self.reached.set()
         assert self.open.wait(20)
+
+
+def hold_first_store(monkeypatch, gate):
+    """Whoever is the first about to store something waits at the gate."""
+    store, first = current_store(), threading.Lock()
+    original = store.store
+
+    def held(*args, **kwargs):
+        if first.acquire(blocking=False):
+            gate.wait()
+        original(*args, **kwargs)
+
+    monkeypatch.setattr(store, "store", held)
 
 
 @contextmanager
