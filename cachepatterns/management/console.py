@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NoReturn
@@ -34,6 +35,11 @@ def require_server() -> None:
         raise CommandError(str(error), returncode=USAGE) from error
     except BackendError as error:
         unreachable(error)
+
+
+def add_labels(parser: ArgumentParser) -> None:
+    """The argument ``labels``, of which `chosen_policies` makes policies."""
+    parser.add_argument("labels", nargs="*", help="apps or models: shop, shop.Product")
 
 
 def chosen_policies(labels: Iterable[str]) -> list[ResolvedPolicy]:

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from cachepatterns.advising import Advice, Proposals, advise, proposals
-from cachepatterns.management.console import UNREACHABLE, chosen_policies, leave
+from cachepatterns.management.console import UNREACHABLE, add_labels, chosen_policies, leave
 from cachepatterns.stats.buckets import PERIODS
 from cachepatterns.stats.report import report
 from cachepatterns.stats.verdicts import ENOUGH, Verdict
@@ -29,7 +29,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("labels", nargs="*", help="apps or models: shop, shop.Product")
+        add_labels(parser)
         parser.add_argument("--since", choices=list(PERIODS), default="24h")
         parser.add_argument("--json", action="store_true", help="the advice as JSON")
 

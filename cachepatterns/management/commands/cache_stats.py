@@ -15,6 +15,7 @@ from cachepatterns.management.console import (
     FAILURE,
     OK,
     UNREACHABLE,
+    add_labels,
     chosen_policies,
     leave,
     table,
@@ -45,7 +46,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("labels", nargs="*", help="apps or models: shop, shop.Product")
+        add_labels(parser)
         parser.add_argument("--since", choices=list(PERIODS), default=DEFAULT_PERIOD.name)
         parser.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
         parser.add_argument(

@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from cachepatterns.conf import config
 from cachepatterns.exceptions import CachePatternsError
-from cachepatterns.management.console import FAILURE, OK, did_you_mean, leave, usage
+from cachepatterns.management.console import FAILURE, OK, add_labels, did_you_mean, leave, usage
 from cachepatterns.triggers import State, TableStatus, install, remove, status
 
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("action", choices=["install", "remove", "status"])
-        parser.add_argument("labels", nargs="*", help="apps or models: shop, shop.Product")
+        add_labels(parser)
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="an alias of DATABASES")
         parser.add_argument(
             "--dry-run",

@@ -13,6 +13,7 @@ from cachepatterns.exceptions import BackendError
 from cachepatterns.management.console import (
     FAILURE,
     OK,
+    add_labels,
     chosen_policies,
     leave,
     require_server,
@@ -32,7 +33,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("labels", nargs="*", help="apps or models: shop, shop.Product")
+        add_labels(parser)
         parser.add_argument("--sample", type=int, default=1000, help="entries, at most (1000)")
         parser.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
         parser.add_argument("--json", action="store_true", help="as JSON, a line a round")

@@ -17,6 +17,7 @@ from cachepatterns.management.console import (
     PARTIAL,
     UNREACHABLE,
     Progress,
+    add_labels,
     chosen_policies,
     did_you_mean,
     leave,
@@ -41,7 +42,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("labels", nargs="*", help="apps or models: shop, shop.Product")
+        add_labels(parser)
         parser.add_argument("--all", action="store_true", help="every registered model")
         parser.add_argument(
             "--hot",
