@@ -1,11 +1,6 @@
-from pathlib import Path
-
 import pytest
-from django.core.cache import caches
 
-from shop.servers import EmbeddedValkey
 from tests.app.models import Category, Item
-from tests.calm import nobody_writes
 from tests.integration.threads import Gate, hold_first_store
 
 
@@ -33,24 +28,6 @@ def held_before_store(monkeypatch):
     hold_first_store(monkeypatch, gate)
     yield gate
     gate.open.set()
-
-
-@pytest.fixture
-def own_valkey(tmp_path, settings, transactional_db):
-    """A Valkey of this test's own, to be hurt; no breaker unless the test wants one."""
-    with EmbeddedValkey(Path(tmp_path)) as server:
-        settings.CACHES = {
-            **settings.CACHES,
-            "default": {
-                **settings.CACHES["default"],
-                "LOCATION": server.url,
-                "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.2, "SOCKET_TIMEOUT": 0.2},
-            },
-        }
-        settings.CACHEPATTERNS = {"BREAKER_SECONDS": 0, "FENCE_SECONDS": 0.5}
-        nobody_writes()
-        yield server
-        caches["default"].close()
 
 
 @pytest.fixture

@@ -3,15 +3,37 @@
 import logging
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import redis
+from django.core.cache import caches
 
 from cachepatterns.backends import store as store_module
 from cachepatterns.backends.store import current_store
 from cachepatterns.core.key import tag_key
+from shop.servers import EmbeddedValkey
 from tests.app.models import Item
+from tests.calm import nobody_writes
 from tests.events import eventually, outcome_of, seen
+
+
+@pytest.fixture
+def own_valkey(tmp_path, settings, transactional_db):
+    """A Valkey of this test's own, to be hurt; no breaker unless the test wants one."""
+    with EmbeddedValkey(Path(tmp_path)) as server:
+        settings.CACHES = {
+            **settings.CACHES,
+            "default": {
+                **settings.CACHES["default"],
+                "LOCATION": server.url,
+                "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.2, "SOCKET_TIMEOUT": 0.2},
+            },
+        }
+        settings.CACHEPATTERNS = {"BREAKER_SECONDS": 0, "FENCE_SECONDS": 0.5}
+        nobody_writes()
+        yield server
+        caches["default"].close()
 
 
 @pytest.fixture

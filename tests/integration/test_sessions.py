@@ -1,14 +1,14 @@
 """Sessions read through the cache: as Django's own, and ended where they end."""
 
 import datetime
-import os
-import signal
 import threading
+from urllib.parse import urlsplit
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.models import Session
+from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -22,6 +22,7 @@ from cachepatterns.stats.recorder import Recorder
 from cachepatterns.stats.report import report
 from tests.calm import nobody_writes
 from tests.events import outcome_of, seen
+from tests.faults.proxy import Proxy
 from tests.integration.threads import Gate, running
 
 pytestmark = pytest.mark.without_outbox
@@ -190,15 +191,24 @@ def test_a_change_that_is_rolled_back_was_never_there(key):
     assert user(key) == "ada"
 
 
-def test_a_logout_while_redis_is_away_holds_when_it_is_back(own_valkey, key):
+@pytest.fixture
+def redis_line(settings, redis_url):
+    """What lies between this process and its Valkey, to be cut."""
+    with Proxy(urlsplit(redis_url).port) as proxy:
+        cut_off = {"LOCATION": f"redis://127.0.0.1:{proxy.port}/0"}
+        settings.CACHES = {**settings.CACHES, "default": {**settings.CACHES["default"], **cut_off}}
+        settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "BREAKER_SECONDS": 0}
+        yield proxy
+        caches["default"].close()
+
+
+def test_a_logout_while_redis_is_away_holds_when_it_is_back(redis_line, key):
     assert user(key) == "ada"
     assert outcome_of(lambda: user(key)) == "hit"
-    os.kill(own_valkey.pid, signal.SIGSTOP)
-    try:
-        SessionStore(key).flush()
-        assert user(key) is None
-    finally:
-        os.kill(own_valkey.pid, signal.SIGCONT)
+    redis_line.refuse()
+    SessionStore(key).flush()
+    assert user(key) is None
+    redis_line.heal()
     assert user(key) is None
 
 
