@@ -91,6 +91,16 @@ class ModelPolicy:
         return ()
 
 
+def says_warm(policy: ModelPolicy) -> bool:
+    """Whether the policy says at all what to warm."""
+    return type(policy).warm is not ModelPolicy.warm
+
+
+def void_if_never(policy: ModelPolicy) -> tuple[str, ...]:
+    """The attributes of the policy that mean nothing once its tier is ``never``."""
+    return tuple(name for name in ("ttl", "accepts_staleness") if getattr(policy, name))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Narrowing:
     """A field by which entries of a model are told apart. ``kind`` spells its values."""

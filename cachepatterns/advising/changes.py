@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cachepatterns.core.tier import Tier
-from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.policy import ResolvedPolicy, void_if_never
 from cachepatterns.stats.report import ModelReport
 from cachepatterns.stats.verdicts import Level, Verdict
 
@@ -37,7 +37,7 @@ def proposed(
     if policy is None or not policy.tier.caches:
         return None
     codes = _codes(model.verdict)
-    never = Change(policy=policy, set={"tier": "never"})
+    never = Change(policy=policy, set={"tier": "never"}, drop=void_if_never(policy.policy))
     is_low = model.verdict.level.needs_attention
     if codes & NOT_WORTH_IT or ("more-writes" in codes and is_low):
         return never

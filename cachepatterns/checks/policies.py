@@ -13,7 +13,7 @@ from django.db import models
 from cachepatterns.checks.settings import check_ttl, check_volatile
 from cachepatterns.checks.words import did_you_mean
 from cachepatterns.declarations import is_secret
-from cachepatterns.policy import ModelPolicy, ResolvedPolicy, kind_of
+from cachepatterns.policy import ResolvedPolicy, kind_of, says_warm, void_if_never
 from cachepatterns.queryset import CachedQuerySetMixin
 from cachepatterns.registry import site, tiers
 from cachepatterns.sources import lacks_sources, named_sources, source
@@ -244,8 +244,8 @@ def _never(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
     """What a policy says that its own tier makes void."""
     if policy.policy.tier != "never" or policy.by_wildcard:
         return
-    void = [name for name in ("ttl", "accepts_staleness") if getattr(policy.policy, name)]
-    if type(policy.policy).warm is not ModelPolicy.warm:
+    void = [*void_if_never(policy.policy)]
+    if says_warm(policy.policy):
         void.append("warm()")
     if void:
         yield Warning(

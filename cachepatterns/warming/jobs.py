@@ -22,7 +22,7 @@ from cachepatterns.converting import read_through
 from cachepatterns.core.key import claim_key
 from cachepatterns.exceptions import BackendError
 from cachepatterns.hotkeys import STORED, WARM, HotKey, hottest
-from cachepatterns.policy import ModelPolicy, ResolvedPolicy
+from cachepatterns.policy import ResolvedPolicy, says_warm
 from cachepatterns.read.rowplans import RowPlan, why_no_rows
 from cachepatterns.read.rows import get_rows
 from cachepatterns.warming.notebook import name_of
@@ -91,7 +91,7 @@ class Hot:
 
 def declared(policy: ResolvedPolicy) -> bool:
     """Whether the policy says at all what to warm."""
-    return type(policy.policy).warm is not ModelPolicy.warm
+    return says_warm(policy.policy)
 
 
 def declared_jobs(

@@ -62,6 +62,20 @@ def test_more_writes_than_reads_are_not_worth_caching(run, tree):
     assert 'tier = "never"' in (tree / "tests/app/caching.py").read_text()
 
 
+def test_what_means_nothing_without_a_cache_goes_with_it(run, tree):
+    """So that what is applied passes `check` (W008)."""
+    path = tree / "tests/app/caching.py"
+    count("app.item", hits=10, misses=290)
+    with policy_of(Item, ttl=5, warm=lambda self: []):
+        answer = run("cache_advise", "app.Item", "--json")
+        (advice,) = json.loads(answer.out)["advice"]
+        assert advice["change"] == {"set": {"tier": "never"}, "drop": ["ttl"]}
+        answer = run("cache_advise", "app.Item")
+    assert "its warm() has no effect then" in answer.out
+    applied(tree, answer.out)
+    assert 'tier = "never"' in path.read_text()
+
+
 def test_a_model_that_shares_its_policy_gets_one_of_its_own(run, tree):
     count("shop.orderitem", hits=30, misses=270)
     with policy_of(site_model("shop.orderitem"), tier="volatile"):

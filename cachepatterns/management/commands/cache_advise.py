@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 
 from cachepatterns.advising import Advice, Proposals, advise, proposals
 from cachepatterns.management.console import UNREACHABLE, add_labels, chosen_policies, leave
+from cachepatterns.policy import says_warm
 from cachepatterns.stats.buckets import PERIODS
 from cachepatterns.stats.report import report
 from cachepatterns.stats.verdicts import ENOUGH, Verdict
@@ -79,8 +80,11 @@ class Command(BaseCommand):
         self._reasons("", model.verdict)
         for pattern in advice.patterns:
             self._reasons(f"{pattern.pattern}: ", pattern.verdict)
-        if advice.change is None:
+        change = advice.change
+        if change is None:
             self.stdout.write("#   no policy would mend that: change the queries or the writes")
+        elif change.set.get("tier") == "never" and says_warm(change.policy.policy):
+            self.stdout.write("#   its warm() has no effect then: take that out, too")
 
     def _reasons(self, of: str, verdict: Verdict) -> None:
         for reason in verdict.reasons:
