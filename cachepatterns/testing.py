@@ -54,6 +54,8 @@ __all__ = [
 
 LOOKED_AT = 20_000
 """Keys that are looked at to delete a test's own; what is left expires."""
+LOOKED_AT_LAST = 1_000_000
+"""Those that are looked at when a run ends, once: its guards, which have no TTL, would stay."""
 
 Target = type[models.Model] | models.Model | str
 """What is invalidated: a model (or its label), a row, or a tag made by `cachepatterns.tag`."""
@@ -64,12 +66,15 @@ _numbers = itertools.count()
 # -- a cache of one's own -----------------------------------------------------------------
 
 
-def isolated_prefix() -> AbstractContextManager[None]:
-    """Keys of this process's own: it shares no entry with the site or other test processes.
+@contextmanager
+def isolated_prefix() -> Iterator[None]:
+    """Keys of this process's own: it shares no entry with the site or other test processes, and
+    leaves none.
 
     ``with isolated_prefix(): …``, around a whole run.
     """
-    return _overridden(PREFIX=_prefix())
+    with _overridden(PREFIX=_prefix()), _cleared(LOOKED_AT_LAST):
+        yield
 
 
 @contextmanager
@@ -82,11 +87,8 @@ def isolated_cache(**more: Any) -> Iterator[None]:
     given = {"PREFIX": _prefix(), "OUTBOX": False, "RELAY": "", "FLUSH": "", **more}
     with _overridden(**given):
         declare_no_writers()  # nobody else knows the prefix
-        try:
+        with _cleared(LOOKED_AT):
             yield
-        finally:
-            with suppress(BackendError, ConfigurationError):
-                _clear()
 
 
 @contextmanager
@@ -238,12 +240,18 @@ def _overridden(**changed: Any) -> Any:
     return override_settings(CACHEPATTERNS={**now, **changed})
 
 
-def _clear() -> None:
-    backend, prefix = current_store().backend, config().PREFIX
-    backend.delete(guard_keys())
-    for page in backend.scan(f"{prefix}:*", limit=LOOKED_AT):
-        if page:
-            backend.delete(page)
+@contextmanager
+def _cleared(looked_at: int) -> Iterator[None]:
+    """Nothing is left of the block's keys, if Redis answers at its end."""
+    try:
+        yield
+    finally:
+        with suppress(BackendError, ConfigurationError):
+            backend, prefix = current_store().backend, config().PREFIX
+            backend.delete(guard_keys())
+            for page in backend.scan(f"{prefix}:*", limit=looked_at):
+                if page:
+                    backend.delete(page)
 
 
 def _deliver() -> None:

@@ -190,6 +190,16 @@ def test_each_cache_has_keys_of_its_own_and_leaves_none(transactional_db):
     assert outer == config().PREFIX
 
 
+def test_a_run_s_keys_are_its_own_and_go_with_it(transactional_db):
+    item, client = make(), caches["default"].client.get_client()
+    with isolated_prefix():
+        own = f"{config().PREFIX}:*"
+        assert client.keys(own) == []
+        Item.objects.get(pk=item.pk)
+        assert any(b":guard:" in key for key in client.keys(own))
+    assert client.keys(own) == []
+
+
 def test_out_of_its_block_a_test_s_transaction_counts_again(db):
     with testcase_commits():
         item = make()
