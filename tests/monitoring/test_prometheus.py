@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import promql_parser
 import pytest
@@ -110,6 +111,9 @@ def test_all_else_that_happens_is_told(silent_recorder):
     through = Change("pattern_events_total", model="app.item", what="written through")
     observe.emit(PatternEvent("app.item", "written through", 4))
     assert through() == 4
+    expired = Change("pattern_events_total", model="app.item", what="stale: expired")
+    observe.emit(ReadEvent("app.item", "list", "stale", 0.01, reason="expired"))
+    assert expired() == 1
     observe.emit(WarmEvent("app.item", 12, 3))
     observe.emit(ShadowEvent("app.item", "list", "stale"))
     assert [failures(), errors(), shared(), failed(), warmed(), stale()] == [1, 1, 1, 1, 12, 1]
@@ -264,6 +268,13 @@ def test_what_is_queried_is_emitted_with_these_labels(name, expr):
         assert metric in emitted() | recorded() | REDIS_EXPORTER, f"{name}: {metric}"
         if metric in emitted():
             assert labels <= labels_of(metric), f"{name}: {metric} has no {labels}"
+
+
+def test_the_pages_name_no_metric_that_there_is_not():
+    known = {metric._name for metric in metrics.ALL} | emitted()
+    for page in (Path(__file__).parents[2] / "docs").rglob("*.md"):
+        found = re.findall(r"`(cachepatterns_\w+?)(?:{[^`]*)?`", page.read_text())
+        assert {name for name in found if not name.endswith("_")} <= known, page
 
 
 def test_nothing_that_is_emitted_is_left_out_of_the_dashboard_and_the_rules():

@@ -55,7 +55,7 @@ class Bounded:
 class _Reads:
     """What one way for the reads of one pattern to end is counted by."""
 
-    __slots__ = ("bypassed", "count", "load", "size", "took", "waited")
+    __slots__ = ("bypassed", "count", "load", "size", "stale", "took", "waited")
 
     def __init__(self, label: str, pattern: str, how: str, operation: str) -> None:
         self.count: Add = metrics.requests.labels(label, pattern, how).inc
@@ -64,6 +64,7 @@ class _Reads:
         self.load: Add = metrics.loads.labels(label, pattern).observe
         self.size: Add = metrics.sizes.labels(label).observe
         self.waited = how == outcome.SHARED
+        self.stale = how == outcome.STALE
 
 
 class Listener:
@@ -115,6 +116,9 @@ class Listener:
             self._count(metrics.waits, "shared")(1)
         elif event.reason == FAILED:
             self._count(metrics.waits, "failed")(1)
+        elif known.stale:
+            what = self._word(f"stale: {event.reason}", "what")
+            self._count(metrics.patterns, event.label, what)(event.count)
 
     def _known(self, label: str, pattern: str, how: str, is_many: bool) -> _Reads:
         # A pattern too many finds the common entry anew each time, and takes no room.
