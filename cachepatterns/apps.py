@@ -34,7 +34,7 @@ class CachePatternsConfig(AppConfig):
         from cachepatterns.contrib import opentelemetry, prometheus
         from cachepatterns.registry import site
         from cachepatterns.stats.recorder import recorder
-        from cachepatterns.write import dispatch, embedded, outbox
+        from cachepatterns.write import ahead, dispatch, embedded, outbox
         from cachepatterns.writing_through import write_through
 
         checks.connect()
@@ -42,10 +42,12 @@ class CachePatternsConfig(AppConfig):
         prometheus.connect()
         opentelemetry.connect()
         sampling.begin(recorder.hot.take)
-        connection_created.connect(sqlwatch.install, dispatch_uid="cachepatterns.sqlwatch")
+        for watcher in (sqlwatch, ahead):
+            connection_created.connect(watcher.install, dispatch_uid=watcher.__name__)
         for connection in connections.all(initialized_only=True):
             if connection.connection is not None:
                 sqlwatch.install(connection=connection)
+                ahead.install(connection=connection)
         request_started.connect(
             embedded.ensure_running, dispatch_uid="cachepatterns.embedded_relay"
         )

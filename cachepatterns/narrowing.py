@@ -41,6 +41,20 @@ def narrowing_lookups(
     ]
 
 
+def sole_integer(query: Any, policy: ResolvedPolicy) -> int | None:
+    """The primary key that is all that `query`, which has no joins, goes by, where it is an
+    integer: what `narrowing_lookups` would find, of most writes, in a fifth of the time."""
+    where, pk = query.where, policy.pk
+    if pk is None or pk.kind != "integer" or where.negated or len(where.children) != 1:
+        return None
+    lookup = where.children[0]
+    lhs = getattr(lookup, "lhs", None)
+    if type(lhs) is not Col or lhs.target is not pk.field or len(query.alias_map) != 1:
+        return None
+    is_exact = isinstance(lookup, Exact) and not lookup.bilateral_transforms
+    return lookup.rhs if is_exact and type(lookup.rhs) is int else None
+
+
 def spellings(
     narrowing: Narrowing, values: Iterable[Any], connection: BaseDatabaseWrapper
 ) -> list[str]:

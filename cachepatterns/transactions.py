@@ -41,7 +41,7 @@ class PendingWrites:
     def __call__(self) -> None:
         events, self.events = self.events, []
         fence, self.fence = self.fence, None
-        if events:
+        if events or fence is not None:  # one may have been registered ahead, and not written
             self._deliver(events, fence)
 
     def drop(self) -> None:

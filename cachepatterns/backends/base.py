@@ -109,6 +109,14 @@ class Backend(Buffers, ABC):
         rows of the model. Renewing puts back what was lost, and then deletes the stamps too.
         """
 
+    def fence_ahead(
+        self, token: str, guards: Mapping[str, Sequence[str]], *, life: float
+    ) -> Callable[[], object]:
+        """As `fence`, of a writer that has something else to do meanwhile: the registration
+        stands once what is returned was called, which raises what `fence` would."""
+        self.fence(token, guards, life=life)
+        return lambda: None
+
     @abstractmethod
     def release(
         self,

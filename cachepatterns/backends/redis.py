@@ -108,9 +108,15 @@ class RedisBackend(RedisBuffers):
         life: float,
         renew: bool = False,
     ) -> None:
-        named = [_json(tags) for tags in guards.values()]
         mode = "renew" if renew else "new"
-        scripts.FENCE.run(self.lines, list(guards), life, token, *named, mode)
+        scripts.FENCE.run(self.lines, list(guards), life, token, *_named(guards), mode)
+
+    @translated
+    def fence_ahead(
+        self, token: str, guards: Mapping[str, Sequence[str]], *, life: float
+    ) -> Callable[[], object]:
+        more = (token, *_named(guards), "new")
+        return translated(scripts.FENCE.ask(self.lines, list(guards), life, *more))
 
     @translated
     def release(
@@ -249,7 +255,8 @@ class RedisBackend(RedisBuffers):
         self._client().ping()
 
 
-_json = msgspec.json.encode
+def _named(guards: Mapping[str, Sequence[str]]) -> list[bytes]:
+    return [msgspec.json.encode(tags) for tags in guards.values()]
 
 
 def _telling(heard: Heard) -> Callable[[Exception | None], None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -30,6 +30,21 @@ class Script:
             return lines.call(lambda run: ("EVALSHA", self.digest, *more, run, *rest))[0]
         except redis.exceptions.NoScriptError:
             return lines.call(lambda run: ("EVAL", self.text, *more, run, *rest))[0]
+
+    def ask(
+        self, lines: Lines, keys: Sequence[str], life: float, *arguments: Any
+    ) -> Callable[[], Any]:
+        """Have it run, and hear its answer when what is returned is called."""
+        more, rest = (len(keys), *keys), (int(life * 1000), *arguments)
+        asked = lines.ask(lambda run: ("EVALSHA", self.digest, *more, run, *rest))
+
+        def answer() -> Any:
+            try:
+                return asked.answer()
+            except redis.exceptions.NoScriptError:
+                return lines.call(lambda run: ("EVAL", self.text, *more, run, *rest))[0]
+
+        return answer
 
     def send(
         self, lines: Lines, keys: Sequence[str], life: float, *arguments: Any, heard: Heard

@@ -116,8 +116,29 @@ class Store:
         try:
             self.call("fence", self.backend.fence, token, guards, life=life, renew=renew)
         finally:
-            if self.near.is_used:
-                self.near.changed([*guards, *(key for keys in guards.values() for key in keys)])
+            self._fenced(guards)
+
+    def fence_ahead(self, token: str, guards: Mapping[str, Sequence[str]]) -> Callable[[], None]:
+        """As `fence`; the registration stands once what is returned was called, which raises
+        `BackendError` too."""
+        life = config().FENCE_SECONDS
+        try:
+            answer = self.call("fence", self.backend.fence_ahead, token, guards, life=life)
+        except BackendError:
+            self._fenced(guards)
+            raise
+
+        def heard() -> None:
+            try:
+                self.call("fence", answer)
+            finally:
+                self._fenced(guards)
+
+        return heard
+
+    def _fenced(self, guards: Mapping[str, Sequence[str]]) -> None:
+        if self.near.is_used:
+            self.near.changed([*guards, *(key for keys in guards.values() for key in keys)])
 
     def release(
         self,

@@ -28,6 +28,12 @@ def guard_of(tag: str) -> str:
     return "#" if tag.startswith("#") else tag.partition(":")[0]
 
 
+def head_start(life: float) -> float:
+    """Seconds by which a registration that lives `life` may be older than the transaction that it
+    is for. A ``transaction_timeout`` and this together must not be longer than it lives."""
+    return min(0.5, life / 10)
+
+
 def keeps_away(named: Sequence[str], keys: Iterable[str]) -> bool:
     """Whether a registration keeps readers from what rests on the stamps under `keys`.
 

@@ -8,6 +8,7 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.conf import config
+from cachepatterns.core.guard import head_start
 from cachepatterns.live.finding import Finding, State
 from cachepatterns.registry import site
 
@@ -54,7 +55,7 @@ def _timeout(connection: BaseDatabaseWrapper, topic: str) -> Finding:
             hint='Keep transactions shorter than CACHEPATTERNS["FENCE_SECONDS"].',
             id="I031",
         )
-    if 0 < seconds < life:
+    if 0 < seconds <= life - head_start(life):
         text = f"transaction_timeout is {seconds:g} s, FENCE_SECONDS {life:g} s"
         return Finding(topic=topic, state=State.OK, text=text)
     wanted = max(1, int((life - 1) * 1000)) if life > 1 else int(life * 800)

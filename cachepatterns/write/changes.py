@@ -11,7 +11,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.core import tag
 from cachepatterns.core.change import UNKNOWN, Change
-from cachepatterns.narrowing import NO_VALUE, narrowing_lookups, spellings, values_of
+from cachepatterns.narrowing import (
+    NO_VALUE,
+    as_stored,
+    narrowing_lookups,
+    sole_integer,
+    spellings,
+    values_of,
+)
 from cachepatterns.observe import BurstLog
 from cachepatterns.policy import Narrowing, ResolvedPolicy
 from cachepatterns.registry import site, table_name
@@ -22,6 +29,8 @@ MAX_TAGS = 1000
 log = BurstLog()
 Values = Mapping[str, Any]
 """What the database holds in the narrowed columns, by attname."""
+Heads = Sequence[tuple[Any, str, str]]
+"""Of each narrowed field: where its value is, the kind of value, what stands before it in tags."""
 
 
 def tells_its_table(model: type[models.Model]) -> bool:
@@ -36,21 +45,43 @@ def tells_its_table(model: type[models.Model]) -> bool:
 def row_tags(
     policy: ResolvedPolicy, database: str, rows: Iterable[tuple[Values | None, Values | None]]
 ) -> set[str]:
-    """The tags of rows given as ``(before, after)``; `None` where there was no row.
+    """The tags of rows given as ``(before, after)``; `None` where there was no row."""
+    return _tags_of(policy, database, rows, _heads(policy, database))
 
-    Both sides of every narrowed field count: a row that moves from one category to
+
+def told_tags(
+    policy: ResolvedPolicy,
+    database: str,
+    rows: Iterable[tuple[Sequence[Any] | None, Sequence[Any] | None]],
+) -> set[str]:
+    """The same of rows whose values stand in the order of `policy.told`."""
+    heads = policy.memo.get(("told", database))
+    if heads is None:
+        places = {field.attname: place for place, field in enumerate(policy.told)}
+        heads = tuple((places[name], *rest) for name, *rest in _heads(policy, database))
+        policy.memo["told", database] = heads
+    return _tags_of(policy, database, rows, heads)
+
+
+def _tags_of(
+    policy: ResolvedPolicy,
+    database: str,
+    rows: Iterable[tuple[Any, Any]],
+    heads: Heads,
+) -> set[str]:
+    """Both sides of every narrowed field count: a row that moves from one category to
     another concerns the lists of both. Where a value can not be spelled, the model tag.
     """
-    label, heads = policy.label, _heads(policy, database)
+    label = policy.label
     tags = {tag.any_row_tag(label, database)}
     try:
         for before, after in rows:
-            for attname, kind, head in heads:
+            for place, kind, head in heads:
                 if before is not None:
-                    old = before[attname]
+                    old = before[place]
                     tags.add(head + tag.canonical(kind, old))
                 if after is not None:
-                    new = after[attname]
+                    new = after[place]
                     if before is None or new != old or type(new) is not type(old):
                         tags.add(head + tag.canonical(kind, new))
             if len(tags) > MAX_TAGS:
@@ -83,8 +114,12 @@ def only_rows(
 ) -> tuple[str, ...]:
     """The tags of the rows that `query`, an UPDATE or DELETE of the policy's model, touches at
     most; empty where its conditions do not say so, or rows get another primary key."""
-    if any(field.primary_key for field, *_ in getattr(query, "values", ())):
-        return ()
+    for field, *_ in getattr(query, "values", ()):
+        if field.primary_key:
+            return ()
+    key = sole_integer(query, policy)
+    if key is not None:
+        return (tag.row_tag(policy.label, database, str(key)),)
     for narrowing, lookup in narrowing_lookups(query, policy, connection):
         if narrowing is policy.pk:
             with contextlib.suppress(*NO_VALUE):
@@ -93,15 +128,45 @@ def only_rows(
     return ()
 
 
-def _heads(policy: ResolvedPolicy, database: str) -> tuple[tuple[str, str, str], ...]:
-    """Of each narrowed field: where its value is, the kind of value, what stands before it."""
+_AS_STORED = {"integer": int, "text": str}
+"""Values of these types are in the database what they are here."""
+
+
+def foreseen_tags(
+    query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper, database: str
+) -> set[str]:
+    """The tags that `query`, an UPDATE of the row with one primary key, concerns if it moves the
+    row from no list to another, as ``save()`` mostly does not; empty where it sets not all of
+    what lists are narrowed by, or to values that the database will work out."""
+    set_to = {field.attname: value for field, _, value in query.values}
+    rows = only_rows(query, policy, connection, database)
+    if len(rows) != 1:
+        return set()
+    tags = {tag.any_row_tag(policy.label, database), *rows}
+    try:
+        for narrowing, (attname, kind, head) in zip(
+            policy.narrowing, _heads(policy, database), strict=True
+        ):
+            if narrowing is policy.pk:
+                continue
+            value = set_to[attname]
+            if type(value) is not _AS_STORED.get(kind):
+                prepared = narrowing.field.get_prep_value(value)
+                value = as_stored(narrowing, prepared, connection)
+            tags.add(head + tag.canonical(kind, value))
+    except (KeyError, *NO_VALUE):  # what is an expression too
+        return set()
+    return tags
+
+
+def _heads(policy: ResolvedPolicy, database: str) -> Heads:
     known = policy.memo.get(("heads", database))
     if known is None:
         known = policy.memo["heads", database] = tuple(
             (n.attname, n.kind, tag.field_tag(policy.label, database, _name(n), ""))
             for n in policy.narrowing
         )
-    found: tuple[tuple[str, str, str], ...] = known
+    found: Heads = known
     return found
 
 

@@ -59,6 +59,7 @@ def statement_fence(
     may_begin: bool = True,
     are_all: bool = False,
     only: Callable[[], Iterable[str]] = tuple,
+    ahead: Fence | None = None,
 ) -> Iterator[Fence | None]:
     """Around a statement that may commit by itself: keep readers away while it runs.
 
@@ -68,7 +69,8 @@ def statement_fence(
     Yields what to give to `record`. `model_tags` are those of the models it may write, and
     ``#`` if rules may follow; with `are_all` these tags are all that it may touch, and no others
     are kept from readers. `only` tells the tags of the rows that it may write at most, if that is
-    known of one of the models. Does nothing inside a transaction. Only the database's own
+    known of one of the models. `ahead` is what was registered ahead for all of this, if anything
+    was (`write.ahead`). Does nothing inside a transaction. Only the database's own
     refusal proves that nothing was written; after any other exception (a lost connection, an
     interrupt) the registration is left to expire, and its purge bumps the model tags.
     """
@@ -83,8 +85,10 @@ def statement_fence(
     if not strict:
         yield None
         return
-    fence = Fence()
-    if are_all:
+    fence = ahead or Fence()
+    if ahead is not None:
+        ahead.stand()
+    elif are_all:
         fence.add(strict)
     else:
         fence.add_everything(strict, only())
@@ -162,6 +166,10 @@ def _is_strict(label: str, generation: int) -> bool:
 def deliver(events: Iterable[InvalidationEvent], fence: Fence | None = None) -> None:
     """Bump the tags of `events`, and release the fence. Never raises: the write has happened."""
     events = list(events)
+    if not events:
+        if fence is not None:
+            fence.release(())
+        return
     prefix = config().PREFIX
     tags = {tag for event in events for tag in event.tags}
     started = time.perf_counter()

@@ -12,14 +12,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from weakref import WeakSet
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core import tag as tags
-from cachepatterns.core.guard import EVERYTHING, guard_of
+from cachepatterns.core.guard import EVERYTHING, guard_of, head_start
 from cachepatterns.core.key import guard_key, mark_key, tag_key
 from cachepatterns.exceptions import BackendError, ConfigurationError, WriteRefused
 from cachepatterns.observe import BurstLog
@@ -43,6 +43,10 @@ class Fence:
     def __init__(self) -> None:
         self.token = os.urandom(16).hex()
         self._guards: dict[str, list[str]] = {}
+        self._named: frozenset[str] = frozenset()
+        """The tags that were added."""
+        self._ahead: Callable[[], None] | None = None
+        """Waits for what was registered ahead, while it has not been waited for."""
         self._lock = threading.Lock()
         self._released = False
         self._registered = 0.0
@@ -52,11 +56,20 @@ class Fence:
         """Whether events in the outbox carry the token: the release then spares the relays
         the bump."""
 
-    def add(self, names: Iterable[str]) -> None:
-        """Register further tags. Raises `WriteRefused` if that is the policy and it fails."""
+    def add(self, names: Iterable[str], *, ahead: bool = False) -> None:
+        """Register further tags. Raises `WriteRefused` if that is the policy and it fails.
+
+        `ahead` is of tags that are only expected to be touched: it does not wait until they are
+        registered. Who then adds what was touched waits for both.
+        """
+        names = frozenset(names)
+        if names <= self._named:
+            if not ahead:
+                self.stand()
+            return
         prefix = config().PREFIX
         wanted: dict[str, list[str]] = {}
-        for name in sorted(set(names)):
+        for name in sorted(names):
             wanted.setdefault(guard_of(name), []).append(tag_key(prefix, name))
         new: dict[str, list[str]] = {}
         with self._lock:
@@ -71,13 +84,19 @@ class Fence:
                 elif added:
                     new[guard] = known + added
             if new:
-                self._register(new)
+                self._register(new, ahead=ahead)
+            self._named |= names
+            if not ahead:
+                self._stand()
 
-    def add_everything(self, names: Iterable[str], only: Iterable[str] = ()) -> None:
+    def add_everything(
+        self, names: Iterable[str], only: Iterable[str] = (), *, ahead: bool = False
+    ) -> None:
         """Close the guards of these model tags until the writer can tell what it touched.
 
         `only` are the tags of the rows that it will touch at most, where that is known of a
-        model: other rows of it are not closed.
+        model: other rows of it are not closed. With `ahead` they are closed when `stand`
+        returns, which must be before the statement is sent.
         """
         prefix = config().PREFIX
         closed = {
@@ -88,7 +107,12 @@ class Fence:
             if (guard := guard_key(prefix, guard_of(name))) in closed:
                 closed[guard].append(tag_key(prefix, name))
         with self._lock:
-            self._register(closed)
+            self._register(closed, ahead=ahead)
+
+    def stand(self) -> None:
+        """Wait until what was registered ahead stands. Raises `WriteRefused` as `add` does."""
+        with self._lock:
+            self._stand()
 
     def assure(self) -> None:
         """Register again at once if that is overdue: the process may have stood still for
@@ -107,6 +131,7 @@ class Fence:
             if self._released:
                 return not keys or current_store().bump(keys)
             self._released = True
+            self._hear()  # what arrives after the release would keep readers away for nothing
             try:
                 return current_store().release(
                     self.token, list(self._guards), keys, mark, wait=self.is_missed
@@ -135,22 +160,51 @@ class Fence:
             self._released = True
             _abandoned.put((self.token, dict(self._guards)))
 
-    def _register(self, guards: dict[str, list[str]], *, renew: bool = False) -> None:
+    def _register(
+        self, guards: dict[str, list[str]], *, renew: bool = False, ahead: bool = False
+    ) -> None:
         # Noted first: a command that timed out may have been carried out all the same.
         self._guards.update(guards)
         started = time.monotonic()
         try:
-            current_store().fence(self.token, guards, renew=renew)
+            if ahead:
+                self._ahead = current_store().fence_ahead(self.token, guards)
+            else:
+                current_store().fence(self.token, guards, renew=renew)
             if renew or not self._registered:  # that of the oldest of its guards
                 self._registered = started
         except (BackendError, ConfigurationError) as error:
-            if config().ON_REDIS_ERROR == "refuse":
-                raise WriteRefused(
-                    f"The cache can not be told of this write ({error}), and ON_REDIS_ERROR "
-                    'is "refuse".'
-                ) from error
-            self.is_missed = True
+            self._failed(error)
         _renew_from_now_on(self)
+
+    def _stand(self) -> None:
+        """Wait for what was registered ahead, before its transaction had begun; and register once
+        more if that is so long ago that the transaction may outlast it."""
+        if self._ahead is None:
+            return
+        error = self._hear()
+        if error is not None:
+            self._failed(error)
+        elif time.monotonic() - self._registered > head_start(config().FENCE_SECONDS):
+            self._register(self._guards, renew=True)
+
+    def _hear(self) -> Exception | None:
+        """What has become of what was registered ahead."""
+        heard, self._ahead = self._ahead, None
+        if heard is not None:
+            try:
+                heard()
+            except (BackendError, ConfigurationError) as error:
+                return error
+        return None
+
+    def _failed(self, error: Exception) -> None:
+        if config().ON_REDIS_ERROR == "refuse":
+            raise WriteRefused(
+                f"The cache can not be told of this write ({error}), and ON_REDIS_ERROR "
+                'is "refuse".'
+            ) from error
+        self.is_missed = True
 
 
 def model_key(prefix: str, name: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.sql.subqueries import UpdateQuery
 from msgspec import structs
 
 from cachepatterns.conf import config
@@ -17,14 +18,22 @@ from cachepatterns.core.change import Change, RowValues
 from cachepatterns.exceptions import WriteRefused
 from cachepatterns.observe import BurstLog, InvalidationEvent, PatternEvent, emit
 from cachepatterns.policy import ResolvedPolicy
-from cachepatterns.transactions import database_id, in_transaction, is_undone
+from cachepatterns.transactions import (
+    database_id,
+    in_manual_mode,
+    in_transaction,
+    is_undone,
+    pending_writes,
+)
+from cachepatterns.write.ahead import registered_ahead
 from cachepatterns.write.changes import (
     closing,
     closing_tags,
+    foreseen_tags,
     model_tags,
     only_rows,
-    row_tags,
     rule_tags,
+    told_tags,
     unknown_change,
 )
 from cachepatterns.write.dispatch import REFUSALS, record, statement_fence
@@ -36,6 +45,8 @@ Row = Sequence[Any]
 Rows = tuple[tuple[str, Mapping[str, Any]], ...]
 Pair = tuple[Row | None, Row | None]
 """What a row held before and after, in the order of `policy.told`; `None` where it was not."""
+NamedPair = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
+"""The same by the fields' attnames."""
 
 
 NOT_WRITTEN_THROUGH, TOO_MANY = "not written through", "too many rows"
@@ -68,7 +79,10 @@ class Telling:
         guarded = closing_tags(self.policy, self.database)
         if self.beyond is not None:
             guarded |= closing(self.beyond.tags)
-        with statement_fence(self.connection, guarded, only=self._only) as self.fence:
+        ahead = None if self.query is None else registered_ahead(self.connection, self.query)
+        if ahead is None:
+            self._foresee()
+        with statement_fence(self.connection, guarded, only=self._only, ahead=ahead) as self.fence:
             try:
                 yield
             except (*REFUSALS, WriteRefused):
@@ -87,6 +101,21 @@ class Telling:
             log.log("cachepatterns could not tell which rows a write concerns", exc_info=True)
             return ()
 
+    def _foresee(self) -> None:
+        """In a transaction: begin to register what will have been touched, most likely."""
+        if isinstance(self.query, UpdateQuery) and in_transaction(self.connection):
+            pending = pending_writes(self.connection)
+            if pending is None or not self.policy.is_strict or in_manual_mode(self.connection):
+                return
+            try:
+                tags = foreseen_tags(self.query, self.policy, self.connection, self.database)
+            except Exception:
+                log.log("cachepatterns could not foresee a write", exc_info=True)
+                return
+            if tags:
+                pending.fence = pending.fence or Fence()
+                pending.fence.add(tags, ahead=True)
+
     def everything(self) -> None:
         """Any row may have been written, or all of them."""
         changes = [unknown_change(self.policy.model, self.connection.alias, self.source)]
@@ -97,39 +126,42 @@ class Telling:
         """Just these rows were written."""
         if not pairs:
             return
-        attnames = [field.attname for field in self.fields]
-        values = [
-            (
-                None if before is None else dict(zip(attnames, before, strict=True)),
-                None if after is None else dict(zip(attnames, after, strict=True)),
-            )
-            for before, after in pairs
-        ]
-        tags = row_tags(self.policy, self.database, values)
-        if self.policy.has_rules:
-            tags |= rule_tags(self.policy, self._changes(values))
-        through = self._written_through([after for _, after in values if after is not None])
-        self._record(tags, self._key(values[0]) if len(values) == 1 else None, through)
+        policy = self.policy
+        tags = told_tags(policy, self.database, pairs)
+        if policy.has_rules:
+            tags |= rule_tags(policy, self._changes([self._named(pair) for pair in pairs]))
+        through: Rows = ()
+        if policy.policy.write_through:
+            named = [self._named((None, after))[1] for _, after in pairs]
+            through = self._written_through([row for row in named if row is not None])
+        self._record(tags, self._key(self._named(pairs[0])) if len(pairs) == 1 else None, through)
+
+    def _named(self, pair: Pair) -> NamedPair:
+        """The values by their attnames."""
+        before, after = pair
+        names = [field.attname for field in self.fields]
+        return (
+            None if before is None else dict(zip(names, before, strict=True)),
+            None if after is None else dict(zip(names, after, strict=True)),
+        )
 
     def _written_through(self, rows: Sequence[Mapping[str, Any]]) -> Rows:
         """Those of the rows that stand in the table now that are to be read again."""
         label = self.policy.label
-        if not self.policy.policy.write_through or not rows:
+        if not rows:
             return ()
         if len(rows) > config().WRITE_THROUGH_MAX_ROWS:
             emit(PatternEvent(label, NOT_WRITTEN_THROUGH, len(rows), TOO_MANY))
             return ()
         return tuple((label, row) for row in rows)
 
-    def _key(self, values: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]) -> Any:
+    def _key(self, values: NamedPair) -> Any:
         """The primary key: a tuple where it is composite."""
         row, meta = values[1] or values[0] or {}, self.policy.model._meta
         found = tuple(row[field.attname] for field in meta.pk_fields)
         return found[0] if len(found) == 1 else found
 
-    def _changes(
-        self, values: Sequence[tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]]
-    ) -> list[Change]:
+    def _changes(self, values: Sequence[NamedPair]) -> list[Change]:
         """The rows as the model would give them: through the fields' converters."""
         converters = {}
         for field in self.fields:

@@ -161,6 +161,20 @@ def test_minting_lets_a_stamp_that_stands_live_longer_and_never_shorter(backend)
         assert 3500 < info.ttl <= 3600
 
 
+def test_a_registration_may_be_waited_for_later(backend):
+    mint(backend, {"t": b"one"})
+    answer = backend.fence_ahead("w", {"g": ["t"]}, life=MINUTE)
+    answer()
+    assert backend.get_many(["t"]) == [None]
+    assert mint_again(backend, {"t": b"two"}) is None
+    backend.release("w", ["g"], ["t"], life=MINUTE)
+    assert mint_again(backend, {"t": b"two"}) == [b"two"]
+
+
+def mint_again(backend, stamps):
+    return backend.mint(["g"], list(stamps), list(stamps.values()), ttl=MINUTE, life=MINUTE)
+
+
 def test_a_release_may_be_heard_of_later(backend):
     heard = []
     mint(backend, {"t": b"one"})

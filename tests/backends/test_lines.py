@@ -53,6 +53,43 @@ def test_a_line_that_was_closed_while_idle_is_opened_again(backend, client):
     assert connection_id(backend) != held
 
 
+def test_what_is_asked_is_answered_later_over_a_line_of_its_own(backend, client):
+    client.set(KEY, b"value")
+    asked = backend.lines.ask(lambda run: ("GET", KEY))
+    assert backend.lines.call(lambda run: ("GET", "nothing"))[0] is None
+    assert asked.answer() == b"value"
+
+
+def test_what_was_asked_over_a_line_that_is_closed_is_asked_once_more(backend, client):
+    held = connection_id(backend)
+    client.set(KEY, b"value")
+    # Answered when the connection is closed already.
+    commands = iter([("BLPOP", "nothing", 60), ("GET", KEY)])
+    asked = backend.lines.ask(lambda run: next(commands))
+    client.client_kill_filter(_id=held)
+    assert asked.answer() == b"value"
+    assert connection_id(backend) != held
+
+
+def test_an_answer_that_nobody_wants_is_taken_for_nobody_else_s(backend, client):
+    client.set(KEY, b"value")
+    held = connection_id(backend)
+    asked = backend.lines.ask(lambda run: ("GET", KEY))
+    del asked
+    assert backend.lines.call(lambda run: ("GET", "nothing"))[0] is None
+    assert connection_id(backend) != held
+
+
+def test_a_script_that_the_server_has_forgotten_is_sent_again_when_its_answer_is_heard(
+    backend, client
+):
+    client.script_flush()
+    backend.tend([GUARD], life=5.0, no_writers=True)
+    client.script_flush()
+    backend.fence_ahead("w", {GUARD: [KEY]}, life=5.0)()
+    assert backend.read([GUARD], []).is_open == [False] or b"w" in client.get(GUARD)
+
+
 def test_a_line_that_is_opened_again_asks_anew_whose_it_is(tmp_path, settings):
     """The first command already: a guard of before a failover vouches for nothing."""
     with EmbeddedValkey(tmp_path) as server:

@@ -21,14 +21,14 @@ STEPS = 2000
 BOTH, POSTGRESQL = ("default", "sqlite"), ("default",)
 
 
-def _only_new_values(row_tags: Any) -> Any:
-    return lambda policy, database, rows: row_tags(policy, database, [(None, a) for _, a in rows])
+def _only_new_values(told_tags: Any) -> Any:
+    return lambda policy, database, rows: told_tags(policy, database, [(None, a) for _, a in rows])
 
 
-def _only_old_values(row_tags: Any) -> Any:
+def _only_old_values(told_tags: Any) -> Any:
     def without_inserts(policy: Any, database: str, rows: Any) -> Any:
         known = [(before, after) for before, after in rows if before is not None]
-        return row_tags(policy, database, known) if known else set()
+        return told_tags(policy, database, known) if known else set()
 
     return without_inserts
 
@@ -53,8 +53,8 @@ def _of_nothing(blake2b: Any) -> Any:
 Fault = tuple[Any, str, Callable[[Any], Any]]
 
 UNFENCED: tuple[Fault, ...] = (
-    (Fence, "add", lambda _: lambda *args: None),
-    (Fence, "add_everything", lambda _: lambda *args: None),
+    (Fence, "add", lambda _: lambda *args, **more: None),
+    (Fence, "add_everything", lambda _: lambda *args, **more: None),
 )
 """A registration alone, which expires with a bump, would keep the cache right."""
 
@@ -71,8 +71,8 @@ FAULTS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
         ((sqlwatch, "coarse_event", lambda _: lambda *args: None),),
         BOTH,
     ),
-    "inserts are not told": (((telling, "row_tags", _only_old_values),), BOTH),
-    "old values are forgotten": (((telling, "row_tags", _only_new_values),), POSTGRESQL),
+    "inserts are not told": (((telling, "told_tags", _only_old_values),), BOTH),
+    "old values are forgotten": (((telling, "told_tags", _only_new_values),), POSTGRESQL),
     "transactions read what others see": (
         ((eligibility, "pending_writes", lambda _: lambda connection: None), *UNFENCED),
         POSTGRESQL,

@@ -19,8 +19,10 @@ from tests.faults.board import CLOSING, IDLE, WRITING, Board, Page
 from tests.faults.world import Writer
 
 CLOSES = "between closing the guard and the statement"
+AHEAD = "between registering ahead and the answer"
 POINTS = (
     "before the fence",
+    AHEAD,
     "between fence and COMMIT",
     CLOSES,
     "between COMMIT and release",
@@ -92,8 +94,10 @@ class Hooks:
     def install(self) -> None:
         self.pid = os.getpid()
         backend: Any = current_store().backend
-        self._fence, self._release = backend.fence, backend.release
-        backend.fence, backend.release = self.fence, self.release
+        self._fence, self._ahead = backend.fence, backend.fence_ahead
+        self._release = backend.release
+        backend.fence, backend.fence_ahead = self.fence, self.fence_ahead
+        backend.release = self.release
         connection.ensure_connection()
         # Last, and so the innermost: around the statement alone.
         connection.execute_wrappers.append(self.execute)
@@ -102,17 +106,32 @@ class Hooks:
         if options.get("renew"):  # by the background thread
             self._fence(token, guards, **options)
             return
+        everything = self._begin(token, guards)
+        self._fence(token, guards, **options)
+        self._stands(token, everything)
+
+    def fence_ahead(self, token: str, guards: Any, **options: Any) -> Any:
+        everything = self._begin(token, guards)
+        answer = self._ahead(token, guards, **options)
+        self.at(AHEAD)
+
+        def heard() -> None:
+            answer()
+            self._stands(token, everything)
+
+        return heard
+
+    def _begin(self, token: str, guards: Any) -> bool:
         everything = any(list(named)[:1] == [EVERYTHING] for named in guards.values())
         self.page.note(f"{'closes' if everything else 'fences'} {_names(guards)} as {token[:4]}")
         self.at("before the fence")
         if everything:
             self.page.phase, self.closed_at = CLOSING, time.monotonic()
-        self._fence(token, guards, **options)
+        return everything
+
+    def _stands(self, token: str, everything: bool) -> None:
         self.page.note(f"fenced {token[:4]}")
-        if everything:
-            self.at(CLOSES)
-        else:
-            self.at("between fence and COMMIT")
+        self.at(CLOSES if everything else "between fence and COMMIT")
 
     def execute(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
         if self.page.phase != CLOSING:

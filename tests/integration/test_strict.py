@@ -303,16 +303,17 @@ def test_a_refused_write_within_a_transaction_leaves_nothing_registered(
     }
     _, _, items = goods
     store = current_store()
-    register = store.fence
 
     def away(*args, **kwargs):
         raise BackendError("away")
 
     with pytest.raises(WriteRefused), transaction.atomic():  # noqa: PT012
         Item.objects.filter(pk=items[0].pk).update(price=9)
-        monkeypatch.setattr(store, "fence", away)
+        for name in ("fence", "fence_ahead"):
+            monkeypatch.setattr(store, name, away)
         Item.objects.filter(pk=items[1].pk).update(price=9)
-    monkeypatch.setattr(store, "fence", register)
+    for name in ("fence", "fence_ahead"):
+        monkeypatch.delattr(store, name)
     assert isinstance(connection.rollback_exc, WriteRefused)
     settle()
     assert writers() == {}
@@ -509,17 +510,22 @@ def test_who_keeps_the_error_of_a_lost_connection_keeps_no_readers_away(
 ):
     """An error keeps the frames that it has passed, and a driver's keeps even itself."""
     registered, renewed, backend = [], [], current_store().backend
-    original = backend.fence
+    original, ahead = backend.fence, backend.fence_ahead
 
     def fence(token, *args, renew=False, **kwargs):
         (renewed if renew else registered).append(token)
         original(token, *args, renew=renew, **kwargs)
+
+    def fence_ahead(token, *args, **kwargs):
+        registered.append(token)
+        return ahead(token, *args, **kwargs)
 
     with connection.copy().cursor() as cursor:
         session = connection.connection.info.backend_pid
         cursor.execute("SELECT pg_terminate_backend(%s)", [session])
         cursor.db.close()
     monkeypatch.setattr(backend, "fence", fence)
+    monkeypatch.setattr(backend, "fence_ahead", fence_ahead)
     with pytest.raises(OperationalError) as kept:
         write(goods[2][0])
     connection.close()
