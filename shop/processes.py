@@ -99,6 +99,14 @@ def stop(pid: int, stop_signal: signal.Signals, *, patience: float = 10.0) -> No
             process.wait(patience)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether it still runs; one that nobody has waited for yet does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def left_over(pid_file: Path, directory: Path) -> int | None:
     """The pid in `pid_file` if a live process that works in `directory` still has it.
 

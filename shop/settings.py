@@ -118,10 +118,13 @@ if os.environ.get("SHOP_FLUSH") == "1":
     # The web processes write what is counted; elsewhere `manage.py flush_counters` does.
     CACHEPATTERNS |= {"FLUSH": "thread"}
 if not is_on("herd"):
-    CACHEPATTERNS |= {"FLIGHT_TIMEOUT": 0.0}
+    CACHEPATTERNS |= {"FLIGHT_TIMEOUT": 0.001}  # nobody waits for another's load
 if is_on("debugging"):
     # The share of the hits that is compared with the database: none, unless asked for.
     CACHEPATTERNS |= {"SHADOW": float(os.environ.get("SHOP_SHADOW", "0"))}
+if os.environ.get("SHOP_STAGE") == "1":
+    # `demo --patterns` looks at what was counted, and would have to wait for it.
+    CACHEPATTERNS |= {"STATS_FLUSH_SECONDS": 0.5, "HOT_SHARE": 1.0}
 if not is_on("monitoring"):
     CACHEPATTERNS |= {"PROMETHEUS": False, "HOT_SHARE": 0, "TRACING": False}
 

@@ -8,23 +8,26 @@ The function it runs is called with ``pause`` and the arguments, all of them str
             queries.product(slug)
 
 ``pause(name)`` tells the other side that this point is reached, and returns when it says so.
+
+`shop.demo.nursery` starts them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import queue
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-from shop.home import BASE_DIR
+from shop.processes import is_alive
 
 PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.001
 
 Pause = Callable[[str], None]
 
@@ -34,23 +37,24 @@ class ActorFailed(Exception):
 
 
 class Actor:
-    """The side that gives the orders. A context manager: at its end the process is killed."""
+    """The side that gives the orders, at one end of a connection. A context manager: at its end
+    the process is killed."""
 
-    def __init__(self, env: Mapping[str, str], function: str, *arguments: object) -> None:
-        self._command = [sys.executable, "-m", __name__, function, *map(str, arguments)]
-        self._env = dict(env)
-        self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
+    def __init__(
+        self, connection: socket.socket, name: str, patience: float = PATIENCE_SECONDS
+    ) -> None:
+        connection.settimeout(patience)
+        self._connection = connection
+        self._heard = connection.makefile("r", encoding="utf-8")
+        self._name = name
+        self._patience = patience
+        try:
+            self.pid: int = self._expect("pid")
+        except ActorFailed:
+            connection.close()
+            raise
 
     def __enter__(self) -> Actor:
-        self.process = subprocess.Popen(
-            self._command,
-            env=self._env,
-            cwd=BASE_DIR,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        threading.Thread(target=self._listen, daemon=True).start()
         return self
 
     def __exit__(
@@ -67,39 +71,49 @@ class Actor:
 
     def go_on(self) -> None:
         """Let it go on from where it pauses."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        self._connection.sendall(b"\n")
 
     def result(self) -> Any:
         """What the function has returned, through JSON."""
         return self._expect("result")
 
     def kill(self) -> None:
-        """SIGKILL, wherever it is."""
-        with contextlib.suppress(OSError):
-            self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        with contextlib.suppress(ValueError):  # closed under our hands, after a kill
-            for line in self.process.stdout:
-                self._said.put(json.loads(line))
-        self._said.put(None)
+        """SIGKILL, wherever it is; return when it is gone."""
+        if self._connection.fileno() == -1:
+            return
+        with self._connection, self._heard, contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+            while is_alive(self.pid):
+                time.sleep(PAUSE_SECONDS)
 
     def _expect(self, kind: str, value: Any = ...) -> Any:
         try:
-            said = self._said.get(timeout=PATIENCE_SECONDS)
-        except queue.Empty:
-            said = {"nothing for": PATIENCE_SECONDS}
-        if said is None or kind not in said or value not in (..., said[kind]):
-            raise ActorFailed(f"{self._command[3]}: expected {kind} {value}, got {said}")
+            line = self._heard.readline()
+            said = json.loads(line) if line else "nothing, it has ended"
+        except OSError:
+            said = f"nothing for {self._patience:.0f} s"
+        if not isinstance(said, dict) or kind not in said or value not in (..., said[kind]):
+            wanted = kind if value is ... else f"{kind} {value!r}"
+            raise ActorFailed(f"{self._name}: expected {wanted}, got {said}")
         return said[kind]
+
+
+def act(connection: socket.socket, function: str, *arguments: str) -> None:
+    """The side that is given orders, in a process of its own."""
+    from django.utils.module_loading import import_string
+
+    orders = connection.makefile("r", encoding="utf-8")
+
+    def say(**what: Any) -> None:
+        connection.sendall(json.dumps(what, default=str).encode() + b"\n")
+
+    def pause(name: str) -> None:
+        say(at=name)
+        if not orders.readline():
+            raise SystemExit(1)  # nobody is there any more who could say how it goes on
+
+    say(pid=os.getpid())
+    say(result=import_string(function)(pause, *arguments))
 
 
 @contextlib.contextmanager
@@ -114,22 +128,3 @@ def after_each_query(pause: Pause, name: str, *, using: str = "default") -> Iter
 
     with connections[using].execute_wrapper(execute):
         yield
-
-
-def main(function: str, *arguments: str) -> None:
-    """The side that is given orders."""
-    import django
-
-    django.setup()
-    from django.utils.module_loading import import_string
-
-    def pause(name: str) -> None:
-        print(json.dumps({"at": name}), flush=True)
-        sys.stdin.readline()
-
-    found = import_string(function)(pause, *arguments)
-    print(json.dumps({"result": found}, default=str), flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -25,9 +25,10 @@ def grow_older(pause: Pause, label: str, seconds: str) -> int:
     return count
 
 
-def longest_life(pause: Pause, label: str) -> float:
-    """Seconds that the list of the model which lives longest has left."""
-    return max((_client().pttl(key) / 1000 for key in _lists(label)), default=0.0)
+def life_of(key: str) -> float:
+    """Seconds that an entry has left."""
+    left: int = _client().pttl(key)
+    return left / 1000
 
 
 def count_keys(pause: Pause) -> int:

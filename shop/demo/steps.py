@@ -58,19 +58,23 @@ def check(*, count: int, say: Say) -> bool:
 def show_patterns(
     *, count: int, say: Say, only: Sequence[str] = (), without: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Play the scene of each pattern, of `only` these if any are named; return what went wrong,
-    by pattern. Those in `without` the shop does without: theirs must go wrong."""
+    """Play the scene of each pattern, of `only` these if any are named; return what is wrong, by
+    pattern. Those in `without` the shop does without: theirs must fail."""
     with (
         tempfile.TemporaryDirectory(prefix="cachepatterns-patterns-") as folder,
         site(Path(folder), durable=False, say=say) as running,
     ):
         running.env["SHOP_WITHOUT"] = ",".join(without)
-        _prepare(running, "--products", "600", "--reviews", "1200")
+        say("Filling the shop ...")
+        _prepare(running, "--products", "600", "--reviews", "1200", log=Path(folder) / "log")
         # From here on somebody relays.
-        running.env.update(SHOP_OUTBOX="1", SHOP_FLUSH="1", SHOP_THREADS="32")
+        running.env.update(SHOP_OUTBOX="1", SHOP_FLUSH="1", SHOP_THREADS="32", SHOP_STAGE="1")
         port = free_port()
-        with workers(running, port=port, count=count):
-            return perform(Stage(running, f"http://127.0.0.1:{port}"), say, only=only)
+        with (
+            workers(running, port=port, count=count),
+            Stage(running, f"http://127.0.0.1:{port}", processes=count) as stage,
+        ):
+            return perform(stage, say, only=only, without=without)
 
 
 def _nothing_is_stale(running: Site, say: Say) -> bool:
@@ -91,15 +95,16 @@ def _nothing_is_stale(running: Site, say: Say) -> bool:
     return found["checked"] > 0 and not found["stale"]
 
 
-def _prepare(running: Site, *arguments: str) -> None:
+def _prepare(running: Site, *arguments: str, log: Path | None = None) -> None:
     manage = str(home.BASE_DIR / "manage.py")
     program = Program(
-        command=[sys.executable, manage, "demo_prepare", *arguments], env=running.env
+        command=[sys.executable, manage, "demo_prepare", *arguments], env=running.env, log=log
     )
     with program.running() as process:
         code = process.wait()
     if code:
-        raise StepFailed("The shop could not be prepared.")
+        told = f"\n{log.read_text(errors='replace')}" if log else ""
+        raise StepFailed(f"The shop could not be prepared.{told}")
 
 
 def _short(path: Path) -> str:

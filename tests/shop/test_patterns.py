@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from shop.demo.actor import Actor, ActorFailed
+from shop.demo.actor import ActorFailed
+from shop.demo.nursery import Nursery
 from shop.demo.patterns import patterns
+from shop.processes import is_alive
 from shop.switches import is_on
 
 DOCS = Path(__file__).parents[2] / "docs" / "patterns"
@@ -48,17 +50,36 @@ def raises(pause):
     raise ValueError("no")
 
 
-def test_an_actor_goes_on_when_it_is_told_to():
-    with Actor(dict(os.environ), f"{__name__}.twice", "ab") as actor:
+@pytest.fixture(scope="module")
+def nursery():
+    with Nursery({**os.environ, "DATABASE_URL": "sqlite://"}) as nursery:
+        yield nursery
+
+
+def test_an_actor_goes_on_when_it_is_told_to(nursery):
+    with nursery.actor(f"{__name__}.twice", "ab") as actor:
         actor.until("here")
         actor.go_on()
         assert actor.result() == "abab"
-    assert actor.process.returncode is not None
 
 
-def test_an_actor_that_ends_is_not_waited_for():
+def test_an_actor_that_is_killed_is_gone_then(nursery):
+    with nursery.actor(f"{__name__}.twice", "ab") as actor:
+        actor.until("here")
+        assert is_alive(actor.pid)
+        actor.kill()
+        assert not is_alive(actor.pid)
+
+
+def test_an_actor_that_ends_is_not_waited_for(nursery):
     with (
-        Actor(dict(os.environ), f"{__name__}.raises") as actor,
-        pytest.raises(ActorFailed, match="raises"),
+        nursery.actor(f"{__name__}.raises") as actor,
+        pytest.raises(ActorFailed, match="raises: expected at 'here', got nothing"),
     ):
         actor.until("here")
+
+
+def test_commands_are_run_and_not_judged(nursery):
+    done = nursery.manage("demo", "--without", "herd")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "are for --patterns" in done.stderr

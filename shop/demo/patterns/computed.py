@@ -64,9 +64,10 @@ def perform(stage: Stage) -> Played:
     asked = _asks_the_service_once(stage, product)
     stage.set_price(product, product.price)
     return Played(
-        counters={"hits": hits, "visitors": VISITORS, "call of the service": asked},
+        counters={"hits": hits, "visitors told dollars": VISITORS, "call of that service": asked},
         sql_saved=len(warm) * statements(cold) - statements(*warm),
-        interleaving="computed from the old prices and stored late; nobody finds that",
+        interleaving="A price was changed while a range was computed from the old one:"
+        " nobody is shown it.",
     )
 
 
@@ -112,8 +113,13 @@ def _begin(stage: Stage, behaviour: dict[str, object]) -> None:
     """Have the service behave so from now on, and nobody know what it has said before."""
     (stage.site.directory / "rates.json").write_text(json.dumps(behaviour))
     (stage.site.directory / "rates.calls").write_text("")
-    with stage.actor(f"{__name__}.forgets_the_rate") as actor:
-        actor.result()
+    stage.ask(f"{__name__}.forgets_the_rate")
 
 
-PATTERN = Pattern(number=1, name="computed", title="Cache-aside, computed values", perform=perform)
+PATTERN = Pattern(
+    number=1,
+    name="computed",
+    title="Cache-aside, computed values",
+    without="is computed again for each visitor",
+    perform=perform,
+)

@@ -60,7 +60,7 @@ def perform(stage: Stage) -> Played:
     product = stage.product()
     cold = stage.get(product.path)
     warm = [stage.get(product.path) for _ in range(VISITS)]
-    told = _asked(stage, f"{__name__}.why", product.slug)
+    told = stage.ask(f"{__name__}.why", product.slug)
     require(told["would_hit"] and told["tags"], f"explain_cache() tells of a warm page: {told}")
     fresh, stale = _counted(stage, "fresh"), _counted(stage, "stale")
     with _comparing(stage) as visitor:
@@ -81,7 +81,8 @@ def perform(stage: Stage) -> Played:
     return Played(
         counters={"compared": compared, "found stale": found, "false alarms": _alarms(stage)},
         sql_saved=len(warm) * statements(cold) - statements(*warm),
-        interleaving="a price committed between a hit and its comparison is no alarm",
+        interleaving="A price was changed between a hit and its comparison with the database:"
+        " no alarm.",
     )
 
 
@@ -137,10 +138,10 @@ def _counted(stage: Stage, verdict: str) -> int:
     return int(models["shop.product"]["done"].get(f"shadowed: {verdict}", 0))
 
 
-def _asked(stage: Stage, function: str, *arguments: object) -> dict[str, object]:
-    with stage.actor(function, *arguments) as actor:
-        answer: dict[str, object] = actor.result()
-    return answer
-
-
-PATTERN = Pattern(number=14, name="debugging", title="Debugging", perform=perform)
+PATTERN = Pattern(
+    number=14,
+    name="debugging",
+    title="Debugging",
+    without="compared with the database: not within",
+    perform=perform,
+)

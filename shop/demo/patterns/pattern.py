@@ -19,7 +19,7 @@ class Played:
     """What a scene has shown.
 
     `counters` are numbers that the shop's servers reported, `sql_saved` the statements that
-    pages did without, `interleaving` says in words which one was forced and came to nothing.
+    pages did without, `interleaving` says in a sentence which one was forced and came to nothing.
     """
 
     counters: Mapping[str, int]
@@ -35,6 +35,9 @@ class Pattern:
     name: str
     """By which `--without` and ``SHOP_WITHOUT`` switch it off."""
     title: str
+    without: str
+    """A regular expression: the complaint of its scene where the shop does without it. Another one
+    does not count: it would tell of a scene that does not get as far as the pattern."""
     perform: Callable[[Stage], Played]
 
 

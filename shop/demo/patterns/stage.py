@@ -21,6 +21,7 @@ import redis
 
 from shop.demo.actor import Actor
 from shop.demo.forms import form_fields
+from shop.demo.nursery import Done, Nursery
 from shop.demo.patterns.pattern import Failed
 from shop.demo.site import Site
 from shop.demo.visitor import Visit, Visitor
@@ -30,6 +31,9 @@ from shop.processes import Program
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 15.0
+"""How long what the pattern brings about may take."""
+WITHOUT_SECONDS = 4.0
+"""How long it is waited for where the shop does without."""
 PAUSE_SECONDS = 0.02
 PRICE = re.compile(r'data-price="([\d.]+)"')
 
@@ -49,13 +53,19 @@ class Article:
         return f"/product/{self.slug}/"
 
 
-class Stage:
-    """A shop that is served at `base`, by several processes."""
+class Stage(contextlib.ExitStack):
+    """A shop that is served at `base`, by several processes. A context manager: at its end all
+    actors have left."""
 
-    def __init__(self, site: Site, base: str) -> None:
+    def __init__(self, site: Site, base: str, *, processes: int = 2) -> None:
+        super().__init__()
         self.site = site
         self.base = base
+        self.processes = processes
+        """How many serve."""
+        self.patience = PATIENCE_SECONDS
         self._taken = 0
+        self._nurseries: dict[tuple[tuple[str, str], ...], Nursery] = {}
 
     # -- visitors ---------------------------------------------------------------------------
 
@@ -122,14 +132,23 @@ class Stage:
     def actor(self, function: str, *arguments: object, **env: str) -> Actor:
         """One more process of the shop that runs `function` (see `shop.demo.actor`); a context
         manager."""
-        return Actor({**self.site.env, **env}, function, *arguments)
+        return self._nursery(env).actor(function, *arguments)
 
-    def manage(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def ask(self, function: str, *arguments: object, **env: str) -> Any:
+        """What such a process returns that never pauses."""
+        with self.actor(function, *arguments, **env) as actor:
+            return actor.result()
+
+    def manage(self, *arguments: str) -> Done:
         """Run ``manage.py`` with `arguments`; its output is kept, its exit code not judged."""
-        command = [sys.executable, str(BASE_DIR / "manage.py"), *arguments]
-        return subprocess.run(
-            command, env={**self.site.env, **env}, capture_output=True, text=True, check=False
-        )
+        return self._nursery({}).manage(*arguments)
+
+    def _nursery(self, env: dict[str, str]) -> Nursery:
+        different = tuple(sorted(env.items()))
+        if different not in self._nurseries:
+            nursery = Nursery({**self.site.env, **env})
+            self._nurseries[different] = self.enter_context(nursery)
+        return self._nurseries[different]
 
     @contextlib.contextmanager
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -153,7 +172,10 @@ class Stage:
     def settle(self) -> None:
         """Return when no write of products is under way any more: what was killed in the midst of
         one keeps readers away until its registration expires, and relays may bump once more."""
-        self.until("earlier writes have ended", self._is_quiet)
+        done = self.manage("flush_counters")  # lest servers write them when somebody reads
+        if done.returncode:
+            raise Failed(f"flush_counters failed: {done.stderr}")
+        self.until("earlier writes have ended", self._is_quiet, patience=PATIENCE_SECONDS)
 
     def _is_quiet(self) -> bool:
         self.get("/")  # who finds a guard closed looks after it
@@ -165,12 +187,13 @@ class Stage:
             guards = [client.get(key) for key in client.scan_iter("*:guard:shop.product@*")]
         return waiting == (0,) and all(guard and guard[:1] == b"o" for guard in guards)
 
-    def until(self, what: str, look: Callable[[], T]) -> T:
+    def until(self, what: str, look: Callable[[], T], *, patience: float | None = None) -> T:
         """Look until there is something to see, and return it; raises `Failed` after a while."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        patience = self.patience if patience is None else patience
+        deadline = time.monotonic() + patience
         while not (found := look()):
             if time.monotonic() > deadline:
-                raise Failed(f"{what}: not within {PATIENCE_SECONDS:.0f} s")
+                raise Failed(f"{what}: not within {patience:.0f} s")
             time.sleep(PAUSE_SECONDS)
         return found
 

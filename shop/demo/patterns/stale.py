@@ -57,15 +57,15 @@ def perform(stage: Stage) -> Played:
     stage.change(page, "product_form", name=name)
     require(shown, "a refresh stored a product as it was before a change, and it shows")
     return Played(
-        counters={"lists served past their time": stale, "visitors": VISITORS},
+        counters={"visitors": VISITORS, "served past their time": stale},
         sql_saved=stale,
-        interleaving="loaded anew, a product was changed, stored late; nobody finds it",
+        interleaving="A product changed between a refresh's load and its store:"
+        " nobody is shown the old one.",
     )
 
 
 def _expire(stage: Stage) -> None:
-    with stage.actor(f"{aging}.grow_older", LABEL, EXPIRED) as actor:
-        require(actor.result(), "no lists of products are cached")
+    require(stage.ask(f"{aging}.grow_older", LABEL, EXPIRED), "no lists of products are cached")
 
 
 def _products(visits: list[Visit], outcome: str) -> int:
@@ -89,5 +89,9 @@ def _newest(stage: Stage) -> tuple[str, str]:
 
 
 PATTERN = Pattern(
-    number=8, name="stale-while-revalidate", title="Stale-while-revalidate", perform=perform
+    number=8,
+    name="stale-while-revalidate",
+    title="Stale-while-revalidate",
+    without="waits until it is loaded anew",
+    perform=perform,
 )

@@ -13,6 +13,8 @@ from shop.demo.patterns.stage import Stage
 FLAG = "free-shipping-banner"
 LIST = "shop.featureflag list"
 WHAT = "written through"
+TRIES = 3
+"""A relay that looks just between a COMMIT and its delivery bumps once more, to be sure."""
 
 
 def stores_late(pause: Pause, name: str) -> None:
@@ -50,11 +52,8 @@ def perform(stage: Stage) -> Played:
     stage.get("/")
     spared = 0
     for shown in (False, True):
-        switch = {"enabled": "on"} if shown else {}
-        _switch(stage, path, **switch)
-        visit = stage.get("/")
         require(
-            not visit.outcomes.get(LIST, Counter())["miss"],
+            any(_is_spared(stage, path, shown) for _ in range(TRIES)),
             "after a change of a flag the next visitor loads the flags",
         )
         spared += 1
@@ -63,15 +62,23 @@ def perform(stage: Stage) -> Played:
         _switch(stage, path)
         writer.go_on()
         writer.result()
-    with stage.actor(f"{__name__}.note_of", FLAG) as reader:
-        require(reader.result() is False, "an older row was stored over a newer one, and found")
+    told = stage.ask(f"{__name__}.note_of", FLAG)
+    require(told is False, "an older row was stored over a newer one, and found")
     _switch(stage, path, enabled="on")
     counted = stage.until("rows are counted as written through", lambda: _counted(stage))
     return Played(
         counters={"rows written through": counted},
         sql_saved=spared,
-        interleaving="stored late what was read before another commit; nobody finds it",
+        interleaving="Another committed before a writer stored what it had read again:"
+        " nobody finds it.",
     )
+
+
+def _is_spared(stage: Stage, path: str, shown: bool) -> bool:
+    """Whether the next visitor after a change of the flag finds the flags in the cache."""
+    switch = {"enabled": "on"} if shown else {}
+    _switch(stage, path, **switch)
+    return not stage.get("/").outcomes.get(LIST, Counter())["miss"]
 
 
 def _switch(stage: Stage, path: str, **fields: str) -> None:
@@ -88,4 +95,10 @@ def _counted(stage: Stage) -> int:
     return int(models["shop.featureflag"]["done"].get(WHAT, 0))
 
 
-PATTERN = Pattern(number=2, name="write-through", title="Write-through", perform=perform)
+PATTERN = Pattern(
+    number=2,
+    name="write-through",
+    title="Write-through",
+    without="the next visitor loads the flags",
+    perform=perform,
+)
