@@ -70,7 +70,7 @@ def watch(
             savepoint_ended(connection)
             raw_transaction_ended(connection)
         return answer
-    if _changes_session(connection, found):
+    if _changes_session(connection, found) and not _begins_session(connection, sql):
         mark_customised(connection)
     if value is not None and found.kind is not Kind.TRANSACTION:
         value.spoil(WRITES)  # what it sees may be its own, and never be committed
@@ -146,6 +146,16 @@ def _changes_session(connection: BaseDatabaseWrapper, found: Statement) -> bool:
         and not {"temp", "temporary"}.isdisjoint(found.names)
         and _concerns_us(found)
     )
+
+
+def _begins_session(connection: BaseDatabaseWrapper, sql: Any) -> bool:
+    """Whether this is what Django's MySQL backend says on every connection. When it connects
+    again, as it does for each request, its wrapper is watched already."""
+    if connection.vendor != "mysql" or not isinstance(sql, str):
+        return False
+    level = str(getattr(connection, "isolation_level", "")).upper()
+    usual = {"SET SQL_AUTO_IS_NULL = 0", f"SET SESSION TRANSACTION ISOLATION LEVEL {level}"}
+    return usual.issuperset(sql.split("; "))
 
 
 def _marked(sql: Any, connection: BaseDatabaseWrapper, found: Statement) -> Any:

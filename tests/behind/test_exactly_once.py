@@ -95,10 +95,17 @@ def test_a_second_flusher_waits_for_the_first_ones_commit_and_then_writes_nothin
     assert views(articles[0]) == 5
 
 
+WAITING = {
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "mysql": "SELECT variable_value FROM information_schema.global_status"
+    " WHERE variable_name = 'innodb_row_lock_current_waits'",
+}
+
+
 def _somebody_waits() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return cursor.fetchone()[0] > 0
+        cursor.execute(WAITING[connection.vendor])
+        return int(cursor.fetchone()[0]) > 0
 
 
 def test_if_the_first_fails_the_second_writes(articles, monkeypatch):

@@ -132,6 +132,10 @@ def test_a_session_that_sees_other_things_keeps_to_its_database_until_it_is_repl
         ("SET @@transaction_isolation = 'serializable'", "session state"),
         ("SET innodb_lock_wait_timeout = 1", "session state"),
         ("SET foreign_key_checks = 0", ""),
+        # What Django says whenever it connects.
+        ("SET SQL_AUTO_IS_NULL = 0; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", ""),
+        ("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", ""),
+        ("SET SQL_AUTO_IS_NULL = 0; SET sql_mode = 'ANSI'", "session state"),
     ],
 )
 def test_what_mariadb_keeps_for_the_next_transaction(statement, expected):
