@@ -35,9 +35,10 @@ demo: $(READY)  ## start servers, fill the shop, serve it on port 8000
 check-demo: $(READY)  ## the same in a temporary folder, every page visited twice and judged
 	@exec $(BIN)/python manage.py demo --check $(ARGS)
 
-check-patterns: $(READY)  ## each caching pattern performed over HTTP; then without, when each must fail
+check-patterns: $(READY)  ## each caching pattern performed over HTTP; then without, when it and its test must fail
 	@exec $(BIN)/python manage.py demo --patterns $(ARGS)
 	@exec $(BIN)/python manage.py demo --patterns --without all $(ARGS)
+	@exec $(BIN)/python -m tests.shop.without
 
 test: $(READY)  ## run all tests on real servers of their own
 	$(BIN)/python -m pytest $(ARGS)

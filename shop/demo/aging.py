@@ -20,7 +20,11 @@ def grow_older(pause: Pause, label: str, seconds: str) -> int:
             continue
         entry = _unpacked(payload)
         older = msgspec.structs.replace(entry, stored_at=entry.stored_at - int(seconds))
-        client.set(key, msgspec.msgpack.encode(older), px=max(1, left - int(seconds) * 1000))
+        left -= int(seconds) * 1000
+        if left > 0:
+            client.set(key, msgspec.msgpack.encode(older), px=left)
+        else:
+            client.delete(key)
         count += 1
     return count
 

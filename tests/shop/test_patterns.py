@@ -14,15 +14,21 @@ from shop.processes import is_alive
 from shop.switches import is_on
 
 DOCS = Path(__file__).parents[2] / "docs" / "patterns"
-ROW = re.compile(r"^\| (\d+) \| (.+?) \|", re.MULTILINE)
+ROW = re.compile(r"^\| (\d+) \| (.+?) \| `(.+?)` \|", re.MULTILINE)
 
 
 def test_the_index_lists_the_scenes_in_their_order_and_all_pages():
     index = (DOCS / "README.md").read_text()
     rows = ROW.findall(index)
-    assert [int(number) for number, _ in rows] == [pattern.number for pattern in patterns()]
-    linked = {link for _, cell in rows for link in re.findall(r"\(([\w-]+\.md)\)", cell)}
+    told = [(int(number), name) for number, _, name in rows]
+    assert told == [(pattern.number, pattern.name) for pattern in patterns()]
+    linked = {link for _, cell, _ in rows for link in re.findall(r"\(([\w-]+\.md)\)", cell)}
     assert linked == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+
+
+def test_a_scene_says_how_it_fails_without_its_pattern():
+    for pattern in patterns():
+        assert re.compile(pattern.without)
 
 
 def test_names_tell_patterns_apart_and_switch_them_off(monkeypatch):
