@@ -106,5 +106,5 @@ def _wait() -> Iterator[CheckMessage]:
         yield Error(
             f'CACHEPATTERNS["REPLICA_WAIT_SECONDS"] is {value!r}, no number of seconds.',
             hint="0 does not wait for a replica that lags.",
-            id="cachepatterns.E013",
+            id="cachepatterns.E045",
         )

@@ -37,7 +37,7 @@ def server_findings() -> Iterator[Finding]:
             text=f"The server of CACHES[{alias!r}] does not answer: {error}",
             hint=f"Start it, or correct CACHES[{alias!r}]['LOCATION']. Until then every read "
             "goes to the database.",
-            id="E020",
+            id="E025",
         )
         return
     yield from _info_findings(backend)

@@ -41,7 +41,7 @@ def unseen_findings() -> Iterator[Finding]:
                 topic=topic,
                 state=State.UNKNOWN,
                 text=f"Its triggers and foreign keys are unknown: {error}",
-                id="I040",
+                id="I042",
             )
             continue
         yield from found

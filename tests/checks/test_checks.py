@@ -1,5 +1,9 @@
 """One test per check: what is wrong, under which id, with a hint that names the remedy."""
 
+import re
+from collections import defaultdict
+from pathlib import Path
+
 import pytest
 from django.contrib.sessions.models import Session
 from django.core import checks
@@ -7,6 +11,7 @@ from django.core.checks import run_checks
 from django.db import models
 from django.test.utils import isolate_apps
 
+import cachepatterns
 from cachepatterns import CachedManager, ModelPolicy
 from cachepatterns.registry import site
 from tests.aliases import added
@@ -296,11 +301,11 @@ def test_e044_a_policy_that_names_a_replica(configure, policy):
     assert found("E044")[0].hint.startswith("Name 'default'")
 
 
-def test_e013_a_time_to_wait_for_replicas(configure):
+def test_e045_a_time_to_wait_for_replicas(configure):
     configure(REPLICA_WAIT_SECONDS=-1)
-    assert "REPLICA_WAIT_SECONDS" in found("E013")[0].msg
+    assert "REPLICA_WAIT_SECONDS" in found("E045")[0].msg
     configure(REPLICA_WAIT_SECONDS=0)
-    assert found("E013") == []
+    assert found("E045") == []
 
 
 def test_i040_a_replica_that_can_not_tell_how_far_it_is(configure):
@@ -438,3 +443,14 @@ def test_e013_a_share_of_the_environment_that_is_none(configure, monkeypatch, sh
     (message,) = found("E013")
     assert message.msg.startswith("CACHEPATTERNS_SHADOW in the environment is ")
     assert share in message.msg
+
+
+def test_each_id_is_of_one_kind_of_finding():
+    """Who silences one must not silence another: each stands in one module."""
+    package = Path(cachepatterns.__file__).parent
+    homes = defaultdict(set)
+    for path in (*(package / "checks").rglob("*.py"), *(package / "live").rglob("*.py")):
+        for name in re.findall(r'"(?:cachepatterns\.)?([EWI]\d{3})"', path.read_text()):
+            homes[name].add(path.name)
+    assert len(homes) > 40
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}

@@ -58,12 +58,12 @@ def test_a_server_in_order_is_not_spoken_of(server):
 
 def test_nothing_of_this_is_asked_in_an_ordinary_check(alias):
     alias(LOCATION="redis://127.0.0.1:1/0")
-    assert not [m for m in run_checks(tags=["cachepatterns"]) if m.id.endswith("E020")]
+    assert not [m for m in run_checks(tags=["cachepatterns"]) if m.id.endswith("E025")]
 
 
-def test_e020_a_server_that_does_not_answer(alias):
+def test_e025_a_server_that_does_not_answer(alias):
     alias(LOCATION="redis://127.0.0.1:1/0")
-    (message,) = found("E020")
+    (message,) = found("E025")
     assert "LOCATION" in message.hint
 
 
