@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest
@@ -47,7 +47,12 @@ LABEL = "view"
 
 View = Callable[..., Any]
 
+BY_METHOD = "@method_decorator(cached_view(…), name=…)"
 
+
+@overload
+def cached_view(view: View, /) -> View: ...
+@overload
 def cached_view(
     *,
     tags: Iterable[Named] | Named | None = None,
@@ -55,13 +60,26 @@ def cached_view(
     tier: str | None = None,
     ttl: float | None = None,
     version: int = 1,
-) -> Callable[[View], View]:
+) -> Callable[[View], View]: ...
+def cached_view(
+    view: View | None = None,
+    /,
+    *,
+    tags: Iterable[Named] | Named | None = None,
+    vary: Sequence[Vary] | Vary = (),
+    tier: str | None = None,
+    ttl: float | None = None,
+    version: int = 1,
+) -> Any:
     """Decorates a view: its responses are kept until what they rest on is written.
 
     ::
 
         @cached_view(tier="static", tags=[Product])
         def feed(request): ...
+
+        @cached_view  # rests on any row of the models that it reads
+        def about(request): ...
 
     For GET and HEAD. Kept apart by the whole address, the query's arguments in whatever order,
     the language and the time zone; `vary` names more: ``"user"``, ``"cookie:theme"``,
@@ -87,6 +105,8 @@ def cached_view(
     options = ReadOptions(tier=tier, ttl=ttl)
 
     def decorate(view: View) -> View:
+        if isinstance(view, type):
+            raise TypeError(f"Classes of views are decorated by {BY_METHOD}.")
         kept = _Kept(view, named, named_by, varies, options, version, learns=tags is None)
         if iscoroutinefunction(view):
 
@@ -98,13 +118,22 @@ def cached_view(
 
         @functools.wraps(view)
         def called(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if not hasattr(request, "META"):
+                raise TypeError(
+                    f"A cached view was called with {request!r}, which is no request. Methods of "
+                    f"views are decorated by {BY_METHOD}."
+                )
             if _in_loop():  # the dispatch of a class whose methods are coroutines
                 return kept.awaited(request, args, kwargs)
             return kept.respond(request, args, kwargs)
 
         return called
 
-    return decorate
+    if view is None:
+        return decorate
+    if not callable(view):
+        raise TypeError(f"cached_view takes its options by name: cached_view(ttl={view!r}).")
+    return decorate(view)
 
 
 class _Kept:

@@ -44,6 +44,11 @@ varied = cached_view(vary=["cookie:theme", "header:X-Shape", lambda r: len(r.GET
 of_item = cached_view(tags=lambda request, pk: Item.objects.get(pk=pk))(answer)
 
 
+@cached_view
+def bare(request):
+    return answer(request) if Item.objects.count() else None
+
+
 @cached_view(tags=[Item])
 async def awaited(request):
     calls.append("awaited")
@@ -81,6 +86,7 @@ def made_of(request):
 
 urlpatterns = [
     path("plain/", plain),
+    path("bare/", bare),
     path("by-user/", by_user),
     path("varied/", varied),
     path("item/<int:pk>/", of_item),
@@ -161,6 +167,27 @@ def test_caches_on_the_way_are_told_what_it_varies_on(goods):
     assert told(**{"X-Shape": "round"})[1] == mentioned
     assert told(Authorization="Bearer x")[1] == mentioned
     assert "Cookie" in get("/by-user/").headers["Vary"]
+
+
+def test_without_options_it_rests_on_what_it_reads(goods):
+    assert bodies("/bare/", "/bare/", "/bare/") == ["1", "2", "2"]  # the first visit tells
+    Item.objects.filter(pk=goods[2][0].pk).update(stock=3)
+    assert bodies("/bare/", "/bare/") == ["3", "3"]
+
+
+def test_what_is_decorated_otherwise_is_told_how(rf):
+    with pytest.raises(TypeError, match=r"by name: cached_view\(ttl=900\)"):
+        cached_view(60 * 15)
+    with pytest.raises(TypeError, match="method_decorator"):
+        cached_view(View)
+
+    class Directly(View):
+        @cached_view
+        def get(self, request):
+            return HttpResponse()
+
+    with pytest.raises(TypeError, match=r"which is no request.*method_decorator"):
+        Directly.as_view()(rf.get("/"))
 
 
 @pytest.mark.parametrize("wrong", ["language", "cookie:", "cookies:a", 5])
