@@ -193,7 +193,8 @@ def _has_rows(
     """Whether single rows of `model` may be cached; others go by their query."""
     # Of several models on one table, writers name one (see `write.changes.tells_its_table`).
     return (
-        site.tables().get(table_name(policy.model)) is policy.model
+        policy.tier.caches
+        and site.tables().get(table_name(policy.model)) is policy.model
         and _is_plain(policy.model)
         and not policy.depends_on
         and finds_equals_only(narrowing, connection)
