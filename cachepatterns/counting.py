@@ -56,8 +56,9 @@ def increment(
         increment(product, view_count=1)
         increment(Product, 7, view_count=1, likes=-1)
 
-    One round trip to Redis, and no statement. Where Redis does not take it, an ordinary UPDATE.
-    Raises `CachePatternsError` for what the policy does not declare under ``counters``.
+    One round trip to Redis, and no statement. Where Redis does not take it, an ordinary UPDATE;
+    with ``ON_REDIS_ERROR = "refuse"`` that is refused as any other: `WriteRefused`. Raises
+    `CachePatternsError` for what the policy does not declare under ``counters``.
     """
     policy = _policy(target)
     for name, amount in amounts.items():

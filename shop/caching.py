@@ -122,11 +122,19 @@ class OwnPolicy(ModelPolicy):
     tier = "session"
 
 
-@register(Order, OrderItem)
+@register(Order)
 class OrderPolicy(ModelPolicy):
     """Never cached: written once, looked at about once, and people act on its amounts."""
 
     tier = "never"
+
+
+@register(OrderItem)
+class OrderItemPolicy(ModelPolicy):
+    """Written with its order and hardly ever again: what it comes to in all may be kept
+    (`shop.computed.order_total`), which each visit of a profile asks for all orders there."""
+
+    tier = "semi_static"
 
 
 if switches.has_wrong_policies():

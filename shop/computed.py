@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Sum
 
 from cachepatterns import cached
 from shop import queries
-from shop.models import Category
+from shop.models import Category, OrderItem
 from shop.switches import is_on
 
 
@@ -36,3 +36,15 @@ def lowest_and_highest(leaves: Sequence[Category]) -> PriceRange | None:
 
 price_range = _price_range if is_on("computed") else _price_range.uncached
 """From what to what the products below a category cost; `None` where there are none."""
+
+
+@cached(key="order:total:{pk}", tags=lambda pk: OrderItem.objects.filter(order=pk))
+def _order_total(pk: int) -> int:
+    items: Any = OrderItem.objects.filter(order=pk)
+    total: int = items.uncached().aggregate(total=Sum("quantity"))["total"] or 0
+    return total
+
+
+order_total = _order_total if is_on("computed") else _order_total.uncached
+"""How many pieces the order with this primary key is of, in all. It is asked for by the key: what
+is made of an order itself is cached as orders are, never."""

@@ -154,4 +154,7 @@ def order(number: str) -> Order:
 
 
 def order_items(order: Order) -> QuerySet[OrderItem]:
-    return OrderItem.objects.filter(order=order).select_related("product")
+    """As the database says: people act on these amounts, and look at them about once."""
+    items: Any = OrderItem.objects.filter(order=order).select_related("product")
+    exact: QuerySet[OrderItem] = items.uncached()
+    return exact

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from shop import queries
+from shop.computed import order_total
 from shop.forms import ProfileForm
 from shop.models import Order, Profile
 
@@ -27,7 +28,9 @@ def profile(request: HttpRequest) -> HttpResponse:
         form.save()
         messages.success(request, "Your details are saved.")
         return redirect("shop:profile")
-    context = {"form": form, "orders": list(queries.orders(user))}
+    # An order's amounts are its own; how much it is in all is made of its lines, and kept.
+    orders = [(each, order_total(each.pk)) for each in queries.orders(user)]
+    context = {"form": form, "orders": orders}
     return render(request, "shop/profile.html", context)
 
 

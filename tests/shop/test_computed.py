@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from cachepatterns.testing import testcase_commits
 from shop import rates
-from shop.models import Product
+from shop.models import OrderItem, Product
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +48,25 @@ def test_prices_are_told_in_dollars_while_the_service_answers(client, product, t
         behaviour.write_text(json.dumps({"retry_after": 0.2}))
         pages = [client.get(product.get_absolute_url()).content.decode() for _ in range(3)]
         assert not any("about $" in page for page in pages)
+
+
+def test_a_customer_s_profile_tells_how_much_each_order_is(ada):
+    first = OrderItem.objects.filter(order__user__username="ada").first()
+    before = sum(item.quantity for item in OrderItem.objects.filter(order=first.order))
+
+    def visit():
+        page = ada.get("/profile/")
+        told = json.loads(page.headers["X-Cache-Outcomes"])["computed order:total:{pk}"]
+        return page.content.decode(), told
+
+    _, told = visit()
+    body, again = visit()
+    assert f"· {before} piece" in body
+    assert (told, again) == ({"miss": sum(told.values())}, {"hit": sum(told.values())})
+    OrderItem.objects.filter(pk=first.pk).update(quantity=first.quantity + 70)
+    body, again = visit()
+    assert f"· {before + 70} pieces" in body
+    assert again["miss"] == 1
 
 
 def test_a_product_s_reviews_are_those_of_now(client, product):
