@@ -13,6 +13,7 @@ from cachepatterns import invalidate, tag
 from cachepatterns.exceptions import CachePatternsError, NoIdentity, WithheldVariable
 from tests.app.models import Category, Item, Label
 from tests.events import seen
+from tests.rendered.showing import Show
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,17 +21,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _fresh(fresh):
     pass
-
-
-class Show:
-    """Counts how often it is shown."""
-
-    def __init__(self):
-        self.times = 0
-
-    def __str__(self):
-        self.times += 1
-        return f"<{self.times}>"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from jinja2 import DictLoader, Environment, TemplateSyntaxError
 from markupsafe import Markup
 
 from tests.app.models import Item, Label
+from tests.rendered.showing import Show
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -13,15 +14,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _fresh(fresh):
     assert engines
-
-
-class Show:
-    def __init__(self):
-        self.times = 0
-
-    def __str__(self):
-        self.times += 1
-        return f"<{self.times}>"
 
 
 def environment(autoescape=True, **templates):
