@@ -103,8 +103,8 @@ class Config:
     PURE_FUNCTIONS: tuple[str, ...] = ()
     """SQL functions of your own that always give the same answer for the same data."""
     SHORTCUTS: bool = True
-    """``False`` builds and compiles every query to find its key, and makes every instance by
-    ``__init__``."""
+    """``False`` builds and compiles every query to find its key, makes every instance by
+    ``__init__``, and registers no write ahead."""
     VERIFY_SHARE: float = 0.05
     """The share of stored query results beside which is kept what was asked, so that
     ``cache_verify`` can ask the database again. Rows need nothing kept. 0 keeps nothing."""

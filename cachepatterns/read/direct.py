@@ -255,7 +255,8 @@ def _as_instances(queryset: Any, rows: list[Row], plan: QueryPlan) -> list[Any]:
 
 def _as_tuples(queryset: Any, rows: list[Row], plan: QueryPlan) -> list[Any]:
     assert plan.instances is not None
-    return list(map(tuple, plan.instances.converted(rows)))
+    converted = plan.instances.converted(rows)
+    return rows if converted is rows else list(map(tuple, converted))  # else they are lists
 
 
 def _as_values(queryset: Any, rows: list[Row], plan: QueryPlan) -> list[Any]:

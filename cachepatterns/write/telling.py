@@ -103,7 +103,9 @@ class Telling:
 
     def _foresee(self) -> None:
         """In a transaction: begin to register what will have been touched, most likely."""
-        if isinstance(self.query, UpdateQuery) and in_transaction(self.connection):
+        if not isinstance(self.query, UpdateQuery) or not config().SHORTCUTS:
+            return
+        if in_transaction(self.connection):
             pending = pending_writes(self.connection)
             if pending is None or not self.policy.is_strict or in_manual_mode(self.connection):
                 return
