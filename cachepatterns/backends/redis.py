@@ -6,6 +6,7 @@ Stamps are always read from the primary: a replica may still hold one that was b
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -116,7 +117,8 @@ class RedisBackend(RedisBuffers):
         self, token: str, guards: Mapping[str, Sequence[str]], *, life: float
     ) -> Callable[[], object]:
         more = (token, *_named(guards), "new")
-        return translated(scripts.FENCE.ask(self.lines, list(guards), life, *more))
+        answer = scripts.FENCE.ask(self.lines, list(guards), life, *more)
+        return partial(_answer, answer)
 
     @translated
     def release(
@@ -253,6 +255,11 @@ class RedisBackend(RedisBuffers):
     @translated
     def ping(self) -> None:
         self._client().ping()
+
+
+@translated
+def _answer(answer: Callable[[], object]) -> object:
+    return answer()
 
 
 def _named(guards: Mapping[str, Sequence[str]]) -> list[bytes]:

@@ -40,10 +40,12 @@ class Statement:
         with connections[self.using].cursor() as cursor:
             cursor.execute(self.sql, self.params)
             rows = cursor.fetchmany(1) if self.single else cursor.fetchall()
-            names = [column[0] for column in cursor.description or ()]
+            # psycopg makes an object of each column to describe it.
+            described = cursor.description if self.form == forms.RAW else ()
         if self.form == forms.EXISTS:
             return [(1,)] if rows else []
         if self.form == forms.RAW:
+            names = [column[0] for column in described or ()]
             columns = [list(values) for values in zip(*rows, strict=True)]
             return [(names, *(columns or [[] for _ in names]))]
         found = [tuple(row[: self.columns]) for row in rows]

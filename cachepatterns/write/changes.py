@@ -138,16 +138,15 @@ def foreseen_tags(
     """The tags that `query`, an UPDATE of the row with one primary key, concerns if it moves the
     row from no list to another, as ``save()`` mostly does not; empty where it sets not all of
     what lists are narrowed by, or to values that the database will work out."""
-    set_to = {field.attname: value for field, _, value in query.values}
     rows = only_rows(query, policy, connection, database)
     if len(rows) != 1:
         return set()
+    set_to = {field.attname: value for field, _, value in query.values}
     tags = {tag.any_row_tag(policy.label, database), *rows}
     try:
-        for narrowing, (attname, kind, head) in zip(
-            policy.narrowing, _heads(policy, database), strict=True
-        ):
-            if narrowing is policy.pk:
+        for attname, kind, head in _heads(policy, database):
+            narrowing = policy.by_attname[attname]
+            if narrowing.field.primary_key:
                 continue
             value = set_to[attname]
             if type(value) is not _AS_STORED.get(kind):

@@ -135,7 +135,8 @@ class Listener:
             # Named tags by their family, which a project has few of.
             told = self._pattern(label, "#") if label.startswith("#") else label
             self._count(metrics.invalidations, told, source)(1)
-            self._count(metrics.tags, told)(sum(label_of(tag) == label for tag in event.tags))
+            own = [tag for tag in event.tags if label_of(tag) == label]
+            self._count(metrics.tags, told)(len(own))
         self._invalidate(event.seconds)
         if not event.delivered:
             metrics.failures.inc()
