@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from cachepatterns import ModelPolicy, WriteBehind, register
+from cachepatterns import Change, ModelPolicy, WriteBehind, register, tag
 from shop import queries, switches
 from shop.models import (
     Cart,
@@ -28,12 +28,19 @@ from shop.models import (
 )
 from shop.switches import is_on
 
+SITEMAP = tag("sitemap")
+"""Under which the page stands that tells search engines all addresses."""
+
 
 @register(Category)
 class CategoryPolicy(ModelPolicy):
     """On every page, changed by staff a few times a year."""
 
     tier = "static"
+
+    def affects(self, change: Change) -> Iterable[str]:
+        if change.changed("slug"):
+            yield SITEMAP
 
     def warm(self) -> Iterable[QuerySet[Any]]:
         yield queries.categories()
@@ -89,6 +96,11 @@ class ProductPolicy(ModelPolicy):
     tier = "catalog"
     counters = {"view_count": WriteBehind(every="10s")}
     ignores = ["view_count"]
+
+    def affects(self, change: Change) -> Iterable[str]:
+        """A new price does not concern the sitemap."""
+        if change.changed("slug", "is_active"):
+            yield SITEMAP
 
     def warm(self) -> Iterable[QuerySet[Any]]:
         if not switches.is_on("warming"):

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from cachepatterns import cached_view
 from shop import counting, pictures, queries
+from shop.caching import SITEMAP
 from shop.computed import price_range
 from shop.context import catalog
 from shop.forms import ListingFilter
@@ -110,7 +111,11 @@ def sitemap_paths() -> list[str]:
 
 
 @require_safe
-@cached_view(tags=[Category, Product], tier="semi_static" if is_on("rendered") else "never")
+@cached_view(
+    # Where nobody says by a rule what concerns it, every new price does.
+    tags=[SITEMAP] if is_on("event-driven") else [Category, Product],
+    tier="semi_static" if is_on("rendered") else "never",
+)
 def sitemap(request: HttpRequest) -> HttpResponse:
     """The same for everybody, and long: kept as a whole."""
     context = {"root": f"{request.scheme}://{request.get_host()}", "paths": sitemap_paths()}

@@ -98,3 +98,9 @@ def test_the_sitemap_names_what_is_for_sale_now(client, product):
     Product.objects.filter(pk=product.pk).update(is_active=False)
     page = client.get("/sitemap.xml", headers={"if-none-match": etag})
     assert (page.status_code, product.slug in page.content.decode()) == (200, False)
+    etag = page.headers["ETag"]
+    other = Product.objects.filter(is_active=True).first()
+    other.price += 1
+    other.save()
+    page = client.get("/sitemap.xml", headers={"if-none-match": etag})
+    assert page.status_code == 304  # as the rules say

@@ -1,5 +1,8 @@
 """Event-driven invalidation: a warehouse that knows no Django writes, and says so by one INSERT.
 
+And rules: the sitemap rests on a tag that those of products and categories name. A new address
+concerns it, a new price does not.
+
 The interleaving: the warehouse is killed right after its COMMIT. The event was committed with what
 it tells of, so the relay delivers it all the same.
 """
@@ -24,6 +27,7 @@ with psycopg.connect(url) as connection:
     connection.commit()
     os.kill(os.getpid(), 9)
 """
+MAP, VIEW = "/sitemap.xml", "view sitemap.xml"
 SOLD_OUT = "Sold out for now"
 
 
@@ -43,12 +47,25 @@ def perform(stage: Stage) -> Played:
         delivered = stage.until("the relay's delivery is counted", lambda: _delivered(stage))
     finally:
         _forget_events(stage)
+    kept = _sitemap_outlives_a_price(stage)
     return Played(
-        counters={"hits": outcomes(*warm)["hit"], "event delivered": delivered},
+        counters={"hits": outcomes(*warm)["hit"], "event delivered": delivered}
+        | {"sitemap kept": kept},
         sql_saved=len(warm) * statements(cold) - statements(*warm),
         interleaving="The warehouse was killed right after its COMMIT, having told nobody:"
         " the shop knows.",
     )
+
+
+def _sitemap_outlives_a_price(stage: Stage) -> int:
+    product = stage.product()
+    if stage.get(MAP).outcomes[VIEW]["bypass"]:
+        return 0  # the shop keeps no pages: it does without that pattern
+    stage.until("the sitemap is kept", lambda: stage.get(MAP).outcomes[VIEW]["hit"])
+    stage.set_price(product, product.price + 1)
+    hits = stage.get(MAP).outcomes[VIEW]["hit"]
+    require(hits, "a new price, and the sitemap is rendered again")
+    return hits
 
 
 def _warehouse_sells_out(stage: Stage, product: Article) -> int:
