@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand
 
+from cachepatterns import no_invalidation
 from shop.progress import Progress
 from shop.seed import is_seeded, seed
 
@@ -24,7 +25,8 @@ class Command(BaseCommand):
         if is_seeded():
             self.stdout.write("The shop is filled already.")
         else:
-            with Progress("Filling the shop", self.stdout) as progress:
+            # An import: nobody need be told of it row by row.
+            with no_invalidation(), Progress("Filling the shop", self.stdout) as progress:
                 seed(products=products, reviews=reviews, progress=progress)
         if "cache_warm" in get_commands():
             self.stdout.write("Warming the cache ...")
