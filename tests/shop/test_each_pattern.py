@@ -31,7 +31,7 @@ from cachepatterns.write.relay import Relay
 from shop import queries
 from shop.demo import aging
 from shop.demo.patterns import patterns
-from shop.models import FeatureFlag, Order, Product, SearchEvent
+from shop.models import FeatureFlag, Order, PricingRule, Product, SearchEvent
 from shop.suppliers import take_over_prices
 from tests.calm import nobody_writes
 from tests.events import outcome_of, seen
@@ -84,13 +84,19 @@ def test_computed(client, product):
     assert again.get("computed category:prices:{category.pk}") == {"hit": 1}
 
 
-def test_write_through(client):
-    client.get("/")
-    for flag in FeatureFlag.objects.all():
-        flag.enabled = not flag.enabled
-        flag.save()
-    settle()
-    assert outcome_of(lambda: list(queries.flags())) == "hit"
+def test_write_through():
+    for model, field, read in (
+        (FeatureFlag, "enabled", queries.flags),
+        (PricingRule, "is_active", queries.pricing_rules),
+    ):
+        list(read())
+        changed = model.objects.first()
+        setattr(changed, field, not getattr(changed, field))
+        changed.save()
+        settle()
+        found = []
+        assert outcome_of(lambda read=read, found=found: found.extend(read())) == "hit"
+        assert (changed in found) == getattr(changed, field)
 
 
 def test_write_behind(client, product):
