@@ -95,21 +95,7 @@ class Lines:
     def ask(self, words: Callable[[str], Words]) -> Asked:
         """Send a command whose answer is wanted a little later. Nobody else has the line until
         then. Raises where it could not be sent."""
-        connection, is_new = self._take()
-        try:
-            try:
-                _send(connection, lambda run: (words(run),), self._doubted_at)
-            except redis.TimeoutError:
-                raise
-            except redis.ConnectionError:
-                connection.disconnect()
-                if is_new:
-                    raise
-                _send(connection, lambda run: (words(run),), self._doubted_at)
-        except BaseException:
-            connection.disconnect()
-            self._put_back(connection)
-            raise
+        connection, _ = self._sent(lambda run: (words(run),))
         return Asked(self, connection, words)
 
     def send(
@@ -121,18 +107,8 @@ class Lines:
         do not arrive are *not* sent again: that is for `heard` to decide. With `wait` it is
         told before this returns.
         """
-        connection, is_new = self._take()
-        transmit = _send if traced is None else partial(traced, _send)
+        connection, count = self._sent(words)
         try:
-            try:
-                count = transmit(connection, words, self._doubted_at)
-            except redis.TimeoutError:
-                raise
-            except redis.ConnectionError:
-                connection.disconnect()
-                if is_new:
-                    raise
-                count = transmit(connection, words, self._doubted_at)
             setattr(connection, _UNHEARD, (count, heard))
             if wait:
                 _hear(connection)
@@ -141,6 +117,25 @@ class Lines:
             raise
         finally:
             self._put_back(connection)
+
+    def _sent(self, words: Callable[[str], Sequence[Words]]) -> tuple[Any, int]:
+        """The line over which the commands went out, and how many answers will come over it."""
+        connection, is_new = self._take()
+        transmit = _send if traced is None else partial(traced, _send)
+        try:
+            try:
+                return connection, transmit(connection, words, self._doubted_at)
+            except redis.TimeoutError:
+                raise
+            except redis.ConnectionError:
+                connection.disconnect()
+                if is_new:
+                    raise
+                return connection, transmit(connection, words, self._doubted_at)
+        except BaseException:
+            connection.disconnect()
+            self._put_back(connection)
+            raise
 
     def call_many(self, words: Callable[[str], Sequence[Words]]) -> None:
         """Have commands carried out; raises what the first of them says that is refused."""
