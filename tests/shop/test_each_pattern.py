@@ -30,7 +30,6 @@ from cachepatterns.write.flushing import Flusher
 from cachepatterns.write.relay import Relay
 from shop import queries
 from shop.demo import aging
-from shop.demo.patterns import patterns
 from shop.models import FeatureFlag, Order, PricingRule, Product, SearchEvent
 from shop.suppliers import take_over_prices
 from tests.calm import nobody_writes
@@ -70,11 +69,6 @@ def past_django(sql: str, *values: object) -> None:
     """As a program that knows nothing of Django."""
     with connection.cursor() as wrapped:
         wrapped.cursor.execute(sql, values)
-
-
-def test_every_pattern_has_one():
-    names = {f"test_{pattern.name.replace('-', '_')}" for pattern in patterns()}
-    assert names <= globals().keys()
 
 
 def test_computed(client, product):

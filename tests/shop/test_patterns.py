@@ -26,6 +26,12 @@ def test_the_index_lists_the_scenes_in_their_order_and_all_pages():
     assert linked == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
 
 
+def test_each_pattern_has_a_test_of_its_name():
+    tests = (Path(__file__).with_name("test_each_pattern.py")).read_text()
+    names = set(re.findall(r"^def test_(\w+)\(", tests, re.MULTILINE))
+    assert names == {pattern.name.replace("-", "_") for pattern in patterns()}
+
+
 def test_a_scene_says_how_it_fails_without_its_pattern():
     for pattern in patterns():
         assert re.compile(pattern.without)
