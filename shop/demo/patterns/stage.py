@@ -6,8 +6,6 @@ import contextlib
 import html
 import json
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,8 +23,6 @@ from shop.demo.nursery import Done, Nursery
 from shop.demo.patterns.pattern import Failed
 from shop.demo.site import Site
 from shop.demo.visitor import Visit, Visitor
-from shop.home import BASE_DIR
-from shop.processes import Program
 
 T = TypeVar("T")
 
@@ -149,17 +145,6 @@ class Stage(contextlib.ExitStack):
             nursery = Nursery({**self.site.env, **env})
             self._nurseries[different] = self.enter_context(nursery)
         return self._nurseries[different]
-
-    @contextlib.contextmanager
-    def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """``manage.py`` with `arguments`, for the length of the block."""
-        program = Program(
-            command=[sys.executable, str(BASE_DIR / "manage.py"), *arguments],
-            env=self.site.env,
-            log=self.site.directory / f"{arguments[0]}.log",
-        )
-        with program.running() as process:
-            yield process
 
     def stats(self) -> dict[str, Any]:
         """What ``cache_stats --json`` says of the last hour."""
