@@ -1,4 +1,4 @@
-"""The whole read, on one page, and so a long one: its order is what makes it right.
+"""The whole read, on one page and the next: its order is what makes it right.
 
 0. Where a local tier and its models' policies allow it, this process's own memory answers
    (`backends.near`).
@@ -9,8 +9,9 @@
    still holds the very stamp the entry carries): decode, done.
 3. Otherwise the missing stamps are minted, *before* the database is read. Where a writer has
    registered for one of the tags none is minted, and nothing is stored.
-4. One caller per process loads; others who hold the same stamps wait for it. Where loads take
-   long it is one caller of all processes (`read/claim.py`).
+4. (From here on in `read/loading.py`.) One caller per process loads; others who hold the same
+   stamps wait for it. Where loads take long it is one caller of all processes
+   (`read/claim.py`).
 5. Where the query may see less than was committed by then (a replica that lags), its result
    is served and not stored.
 6. The result is stored with the stamps held before the load. If a write has bumped one
@@ -22,11 +23,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.db import connections
 from django.utils.asyncio import async_unsafe
 
 from cachepatterns import around, sampling
@@ -39,28 +39,30 @@ from cachepatterns.core.entry import unpack
 from cachepatterns.exceptions import (
     BackendError,
     ConfigurationError,
-    UnstorableValue,
 )
-from cachepatterns.observe import BurstLog, ReadEvent, emit
-from cachepatterns.read import claim, shadowing
-from cachepatterns.read.asking import question_item
+from cachepatterns.observe import BurstLog
+from cachepatterns.read import shadowing
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.deciding import decides_a_write
-from cachepatterns.read.flight import Flights
-from cachepatterns.read.floods import FLOOD, STAMP_SECONDS, floods, narrow
+from cachepatterns.read.floods import floods, narrow
 from cachepatterns.read.lease import NO_LEASE
-from cachepatterns.read.origin import why_not_keep
+from cachepatterns.read.loading import (
+    Missed,
+    count_read,
+    from_database,
+    load_once,
+    operation_of,
+    sifted,
+)
 from cachepatterns.read.outage import is_outage
 from cachepatterns.read.patience import look_again
-from cachepatterns.read.question import Again, KnowingLoad, Load, Question
+from cachepatterns.read.question import Again, Load, Question
 from cachepatterns.read.remembering import record
-from cachepatterns.read.softly import DATABASE_FAILED, Spare, judge, near_ttl, spare_one
-from cachepatterns.read.standing import STAMP_MARGIN, WRITER, is_outdated, mint_missing, served
-from cachepatterns.read.storing import make_entry, unstored_reason
-from cachepatterns.read.within import computation, told, who
+from cachepatterns.read.softly import Spare, judge, near_ttl, spare_one
+from cachepatterns.read.standing import WRITER, is_outdated, mint_missing, served
+from cachepatterns.read.within import computation, told
 
 misconfigured = BurstLog()
-flights: Flights[bytes] = Flights(who)
 
 
 @async_unsafe  # also where it hits: code that works must not depend on what is cached
@@ -80,20 +82,9 @@ def read(
     is past its time (``stale_if_error``); else it is raised, as ever.
     """
     if around.hooks:
-        operation = _operation("get", question, asker)
+        operation = operation_of("get", question, asker)
         return around.run(operation, partial(_read, question, load, asker, again, survives))
     return _read(question, load, asker, again, survives)
-
-
-def _operation(name: str, question: Question, asker: Any = None) -> around.Operation:
-    return around.Operation(
-        name=name,
-        label=question.label,
-        pattern=question.pattern,
-        ttl=question.ttl,
-        question=question,
-        asker=asker,
-    )
 
 
 def _read(
@@ -117,7 +108,7 @@ def _read(
         if question.accepts and value is None and not decides_a_write():
             near = store.near.get(question.key, question.accepts)
             if near is not None:
-                _count(question, outcome.NEAR, started)
+                count_read(question, outcome.NEAR, started)
                 return near.decode()
             # Before Redis is asked: what it says of them from now on is heard.
             watched = (*question.guards, *question.stamps)
@@ -130,11 +121,11 @@ def _read(
             store.tend(
                 [g for g, is_open in zip(guards, found.is_open, strict=True) if not is_open]
             )
-            return _from_database(question, load, started, outcome.MISS, WRITER)
+            return from_database(question, load, started, outcome.MISS, WRITER)
         payload, *standing = found.values
         if not found.leased:
             kept = Spare(survives, spare_one(question, payload, standing))
-            return _from_database(question, load, started, outcome.MISS, NO_LEASE, kept)
+            return from_database(question, load, started, outcome.MISS, NO_LEASE, kept)
         spare: Spare | None = None
         if question.soft is None or payload is None:
             rows = served(payload, standing)
@@ -142,39 +133,39 @@ def _read(
             judged = judge(store, question, payload, standing, started, again)
             rows, spare = judged.rows, Spare(survives, judged.spare)
             if rows is not None and judged.stale:
-                _count(question, outcome.STALE, started, reason=judged.stale)
+                count_read(question, outcome.STALE, started, reason=judged.stale)
                 return rows
         if rows:
             if cells is not None and payload is not None:
                 _keep_near(store, question, payload, cells)
-            _count(question, outcome.HIT, started)
+            count_read(question, outcome.HIT, started)
             if config().SHADOW and payload is not None and random.random() < config().SHADOW:
                 shadowing.compare(question, rows, payload, load, asker)
             return rows
         if rows is not None:
             if decides_a_write():
-                return _from_database(question, load, started, outcome.BYPASS, DECIDES)
-            _count(question, outcome.NEGATIVE, started)
+                return from_database(question, load, started, outcome.BYPASS, DECIDES)
+            count_read(question, outcome.NEGATIVE, started)
             if config().SHADOW and payload is not None and random.random() < config().SHADOW:
                 shadowing.compare(question, rows, payload, load, asker)
             return rows
         if payload is None and None in standing and floods.is_on(question.label):
-            rows = _sifted(question, load, started)
+            rows = sifted(question, load, started)
             if not rows:
                 return []
         held = mint_missing(store, guards, stamps, standing, question.reach)
     except BackendError:
-        return _from_database(question, load, started, outcome.ERROR, "cache failed")
+        return from_database(question, load, started, outcome.ERROR, "cache failed")
     except ConfigurationError as error:
         # The checks say so too, but not every server runs them; the page gets its answer.
         misconfigured.log("cachepatterns can not read: %s", error)
-        return _from_database(question, load, started, outcome.ERROR, "misconfigured")
+        return from_database(question, load, started, outcome.ERROR, "misconfigured")
     if held is None:
-        return _from_database(question, load, started, outcome.MISS, WRITER)
+        return from_database(question, load, started, outcome.MISS, WRITER)
     # Those that were minted have been given their time then.
     lasting = () if None in standing else question.stamps
-    missed = _Missed(payload, is_outdated(payload, standing), narrow(stamps, standing))
-    return _load_once(store, question, held, load, started, asker, lasting, missed, spare)
+    missed = Missed(payload, is_outdated(payload, standing), narrow(stamps, standing))
+    return load_once(store, question, held, load, started, asker, lasting, missed, spare)
 
 
 def _keep_near(store: Store, question: Question, payload: bytes, cells: Cells) -> None:
@@ -184,164 +175,3 @@ def _keep_near(store: Store, question: Question, payload: bytes, cells: Cells) -
         ttl = min(ttl, question.accepts)  # nobody tells us when a lease is not renewed
     if ttl > 0:
         store.near.put(question.key, entry, cells, ttl)
-
-
-class _Missed(NamedTuple):
-    """The entry that stood there and could not be served, whether a write was why, and the
-    stamps that were missing which concern little else."""
-
-    payload: bytes | None
-    is_outdated: bool
-    narrow: Sequence[str]
-
-
-def _load_once(
-    store: Store,
-    question: Question,
-    stamps: list[bytes],
-    load: Load,
-    started: float,
-    asker: Any,
-    lasting: Sequence[str],
-    missed: _Missed,
-    spare: Spare | None,
-) -> list[Row]:
-    flight = (question.key, tuple(stamps))
-    land = flights.lead(flight)
-    if land is None:
-        shared = flights.wait(flight, config().FLIGHT_TIMEOUT)
-        if shared is not None:
-            _count(question, outcome.SHARED, started)
-            return unpack(shared).decode()
-        return _from_database(question, load, started, outcome.MISS, "flight failed", spare)
-    turn = claim.Turn(stamps)
-    payload: bytes | None = None
-    how, reason, size, took = outcome.MISS, "load failed", 0, 0.0
-    try:
-        if claim.is_worth_it(question, missed.payload):
-            turn = claim.take_turn(store, question, stamps, missed.payload)
-            if turn.rows is not None:
-                how, reason, payload = outcome.SHARED, "", turn.payload
-                return turn.rows
-        unfit = turn.unfit
-        if question.using and not unfit:
-            unfit = why_not_keep(connections[question.using])
-        if unfit:
-            # What is not stored is not shared either: nobody needs to wait for it.
-            land(None)
-            turn.end()
-        knowing = load if isinstance(load, KnowingLoad) else None
-        if knowing is not None and not unfit:
-            knowing.stamps = turn.stamps
-        before = time.perf_counter()
-        with claim.loading:
-            rows = load()
-        took = time.perf_counter() - before
-        claim.note(question, took)
-        if knowing is not None:
-            unfit = unfit or knowing.unfit
-        reason = unfit
-        if unfit:
-            return rows
-        ttl = question.lifetime(rows)
-        brief = () if rows else missed.narrow
-        try:
-            if not rows and not floods.admits(question.label):
-                reason = FLOOD
-                store.store([], (), 0.0, brief=brief, brief_ttl=STAMP_SECONDS)
-                return rows
-            payload = make_entry(rows, turn.stamps, ttl, took)
-            size = len(payload)
-            kept = question.kept(ttl, rows)
-            items = [(question.key, payload, kept), *question_item(asker, question, kept)]
-            # Who waits for our claim looks for the entry once it is gone.
-            wait = turn.is_claimed
-            keep = partial(
-                store.store,
-                items,
-                lasting,
-                question.reach + STAMP_MARGIN,
-                brief=brief,
-                brief_ttl=kept + STAMP_SECONDS,
-                wait=wait,
-            )
-            around.run(_operation("set", question), keep) if around.hooks else keep()
-        except UnstorableValue as error:
-            reason = unstored_reason(error)
-        except BackendError:
-            reason = "store failed"
-        return rows
-    except Exception as error:
-        rescue = None if spare is None else spare.rows(question, error)
-        if rescue is None:
-            raise
-        how, reason = outcome.STALE, DATABASE_FAILED
-        return rescue
-    finally:
-        land(payload)
-        turn.end()
-        _count(
-            question,
-            how,
-            started,
-            load_seconds=took,
-            reason=reason,
-            stored_bytes=size,
-            outdated=missed.is_outdated,
-        )
-
-
-def _sifted(question: Question, load: Load, started: float) -> list[Row]:
-    """What the database says, asked before any stamp is minted: in a flood, what is not there
-    leaves nothing behind."""
-    before = time.perf_counter()
-    rows = load()
-    if not rows:
-        took = time.perf_counter() - before
-        _count(question, outcome.MISS, started, load_seconds=took, reason=FLOOD)
-    return rows
-
-
-def _from_database(
-    question: Question,
-    load: Load,
-    started: float,
-    how: str,
-    reason: str,
-    spare: Spare | None = None,
-) -> list[Row]:
-    before = time.perf_counter()
-    try:
-        rows = load()
-    except Exception as error:
-        rescue = None if spare is None else spare.rows(question, error)
-        if rescue is None:
-            raise
-        _count(question, outcome.STALE, started, reason=DATABASE_FAILED)
-        return rescue
-    _count(question, how, started, load_seconds=time.perf_counter() - before, reason=reason)
-    return rows
-
-
-def _count(
-    question: Question,
-    how: str,
-    started: float,
-    *,
-    load_seconds: float = 0.0,
-    reason: str = "",
-    stored_bytes: int = 0,
-    outdated: bool = False,
-) -> None:
-    emit(
-        ReadEvent(
-            question.label,
-            question.pattern,
-            how,
-            time.perf_counter() - started,
-            load_seconds,
-            stored_bytes,
-            reason,
-            outdated=int(outdated),
-        )
-    )

@@ -52,7 +52,7 @@ def installed(meter: Meter) -> Iterator[None]:
     """The product's seams report to `meter`."""
     from cachepatterns import queryset
     from cachepatterns.backends.store import Store
-    from cachepatterns.read import direct, lookup, rows
+    from cachepatterns.read import direct, found, lookup, rows
     from cachepatterns.read.instances import Instances
 
     seams: list[tuple[Any, str, str, str]] = [
@@ -61,8 +61,8 @@ def installed(meter: Meter) -> Iterator[None]:
         (queryset, "why_no_rows", "key", "key"),
         (Store, "read", "round trip", "rest"),
         (lookup, "served", "decode", "rest"),
-        (rows, "served", "decode", "rest"),
-        (rows, "plain_rows", "decode", "rest"),
+        (found, "served", "decode", "rest"),
+        (found, "plain_rows", "decode", "rest"),
         (Instances, "__call__", "instances", "rest"),
         (Instances, "converted", "instances", "instances"),
     ]

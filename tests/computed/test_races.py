@@ -18,7 +18,7 @@ from cachepatterns import cached, get_or_compute, invalidate
 from cachepatterns.backends.store import current_store
 from cachepatterns.computed.learning import learnt
 from cachepatterns.exceptions import BackendError
-from cachepatterns.read import claim, lookup
+from cachepatterns.read import claim, loading
 from shop.home import BASE_DIR
 from tests.app.models import Category, Item, Label, Secret
 from tests.events import eventually, outcome_of, seen
@@ -127,12 +127,12 @@ def test_one_that_raises_releases_its_waiters_at_once(goods, gate):
     with running(failing) as failed:
         assert gate.reached.wait(20)
         with running(value) as waited:
-            eventually(lambda: len(lookup.flights._waiting) == 1)
+            eventually(lambda: len(loading.flights._waiting) == 1)
             gate.open.set()
             assert failed() == "raised"
             assert waited() == 1
-    assert len(lookup.flights) == 0
-    assert not lookup.flights._waiting
+    assert len(loading.flights) == 0
+    assert not loading.flights._waiting
 
 
 def test_threads_that_miss_at_once_compute_once(goods, gate):
@@ -147,7 +147,7 @@ def test_threads_that_miss_at_once_compute_once(goods, gate):
     with seen() as found, running(value) as first:
         assert gate.reached.wait(20)
         with running(value) as second, running(value) as third:
-            eventually(lambda: len(lookup.flights._waiting) == 2)
+            eventually(lambda: len(loading.flights._waiting) == 2)
             gate.open.set()
             assert [first(), second(), third()] == [1, 1, 1]
     assert sorted(computed_outcomes(found)) == ["miss", "shared", "shared"]

@@ -8,7 +8,8 @@ import pytest
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.read import floods as flooding
-from cachepatterns.read import lookup, rows
+from cachepatterns.read import found as found_rows
+from cachepatterns.read import loading, lookup, rows
 from cachepatterns.read.floods import Floods
 from tests.app.models import Category, Item
 from tests.events import outcome_of, seen
@@ -50,7 +51,7 @@ def test_creating_the_row_outdates_that_there_is_none(goods, read):
     assert read("new").name == "new"
 
 
-@pytest.mark.parametrize(("read", "module"), [(by_row, lookup), (by_rows, rows)])
+@pytest.mark.parametrize(("read", "module"), [(by_row, loading), (by_rows, rows)])
 def test_what_a_reader_stores_after_the_row_was_created_is_not_believed(
     goods, monkeypatch, read, module
 ):
@@ -91,7 +92,7 @@ def bounded(goods, settings, monkeypatch):
     """Ten answers that hold nothing may be stored, and the minute does not pass."""
     settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "NEGATIVE_PER_MINUTE": 10}
     found = Floods(clock=lambda: 0.0)
-    for module in (lookup, rows):
+    for module in (lookup, loading, rows, found_rows):
         monkeypatch.setattr(module, "floods", found)
     return found
 

@@ -5,7 +5,7 @@ import threading
 from django.db import connection
 
 from cachepatterns.backends.store import current_store
-from cachepatterns.read import claim, lookup
+from cachepatterns.read import claim, loading
 from tests.app.models import Item
 from tests.events import outcome_of, seen
 from tests.integration.threads import Gate, running
@@ -81,7 +81,7 @@ def test_readers_in_one_process_load_a_missing_entry_once(goods, monkeypatch):
     a, readers = goods[0], 8
     barrier, gate = threading.Barrier(readers), Gate()
     waited = threading.Semaphore(0)
-    original_wait, original_store = lookup.flights.wait, current_store().store
+    original_wait, original_store = loading.flights.wait, current_store().store
 
     def wait(*args):
         waited.release()
@@ -91,7 +91,7 @@ def test_readers_in_one_process_load_a_missing_entry_once(goods, monkeypatch):
         gate.wait()
         original_store(*args, **kwargs)
 
-    monkeypatch.setattr(lookup.flights, "wait", wait)
+    monkeypatch.setattr(loading.flights, "wait", wait)
     monkeypatch.setattr(current_store(), "store", held)
 
     def read():

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from cachepatterns import invalidate
 from cachepatterns.backends.store import current_store
 from cachepatterns.checks.replicas import check_undeclared_replicas
-from cachepatterns.read import lookup, primary, replay
+from cachepatterns.read import loading, primary, replay
 from cachepatterns.registry import site
 from tests.aliases import added, create_tables, led_elsewhere
 from tests.app.models import Category, Item
@@ -166,14 +166,14 @@ def test_nobody_is_handed_the_load_of_a_replica_that_lags(replica, monkeypatch):
     replica.catch_up()
     replica.hold()
     write(8)
-    gate, original = Gate(), lookup.why_not_keep
+    gate, original = Gate(), loading.why_not_keep
 
     def held(connection):
         if connection.alias == "replica":
             gate.wait()
         return original(connection)
 
-    monkeypatch.setattr(lookup, "why_not_keep", held)
+    monkeypatch.setattr(loading, "why_not_keep", held)
     with running(lambda: row("replica")) as old:
         assert gate.reached.wait(20)
         with running(lambda: row("default")) as new:

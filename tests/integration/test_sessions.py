@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.contrib.sessions import SessionStore, register_sessions
-from cachepatterns.read import lookup
+from cachepatterns.read import loading
 from cachepatterns.registry import site
 from cachepatterns.stats.recorder import Recorder
 from cachepatterns.stats.report import report
@@ -222,13 +222,13 @@ def test_two_requests_at_once_ask_the_database_once(key, monkeypatch):
             gate.wait()
         return execute(sql, *args)
 
-    waits, original = threading.Event(), lookup.flights.wait
+    waits, original = threading.Event(), loading.flights.wait
 
     def waiting(*args):
         waits.set()
         return original(*args)
 
-    monkeypatch.setattr(lookup.flights, "wait", waiting)
+    monkeypatch.setattr(loading.flights, "wait", waiting)
 
     def request():
         with connection.execute_wrapper(count):

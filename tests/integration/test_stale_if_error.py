@@ -20,7 +20,7 @@ from django.db import (
 )
 
 from cachepatterns.observe import BurstLog
-from cachepatterns.read import lookup, softly, within
+from cachepatterns.read import loading, softly, within
 from cachepatterns.read.outage import is_outage
 from cachepatterns.registry import site
 from tests.app.models import Category, Item
@@ -135,7 +135,7 @@ def test_no_other_error_is_answered_by_what_is_expired(away, monkeypatch):
     def wrong(*args):
         raise ProgrammingError("no such column")
 
-    monkeypatch.setattr(lookup, "why_not_keep", wrong)
+    monkeypatch.setattr(loading, "why_not_keep", wrong)
     with pytest.raises(ProgrammingError):
         listed()
 
@@ -149,7 +149,7 @@ def test_a_value_that_is_computed_of_it_is_not_kept(away):
 
 def test_who_waits_for_a_load_that_fails_is_served_too(away, monkeypatch):
     """Another thread's load is under way, and comes to nothing."""
-    monkeypatch.setattr(lookup.flights, "lead", lambda name: None)
+    monkeypatch.setattr(loading.flights, "lead", lambda name: None)
     away.refuse()
     assert outcome_of(listed) == "stale"
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from cachepatterns.backends.store import current_store
-from cachepatterns.read import claim, lookup
+from cachepatterns.read import claim, loading
 from cachepatterns.registry import site
 from cachepatterns.warming import declared_jobs, run
 from tests.app.caching import ItemPolicy
@@ -83,7 +83,7 @@ def test_two_warm_ups_at_once_load_each_thing_once(warmable, monkeypatch):
     """Both have missed before the first has its answer. The loads are known to be quick ones, of
     which readers claim none."""
     claim._times.update({("app.item", "list:category"): 0.0001, ("app.item", "row:pk"): 0.0001})
-    monkeypatch.setattr(lookup, "flights", OfAnotherProcess())
+    monkeypatch.setattr(loading, "flights", OfAnotherProcess())
     came_late, backend = threading.Event(), current_store().backend
     original = backend.claim
 

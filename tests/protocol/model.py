@@ -142,8 +142,9 @@ def _tick(k: Setting, s: State) -> State:
         if w.left == 0:
             continue
         left = w.left - 1
-        open_still = w.at in ("fenced", "early", "uncertain")
-        if left == 0 and w.kind == "transaction" and open_still and k.protocol.transactions_end:
+        open_still = w.at in ("updated", "fenced", "early", "uncertain")
+        whole = w.kind in ("transaction", "foreseeing")
+        if left == 0 and whole and open_still and k.protocol.transactions_end:
             s = writers.ended(s, number)
         else:
             s = writers.put(s, number, w._replace(left=left))

@@ -24,6 +24,7 @@ class Point(Enum):
     # writers
     UPDATE = "UPDATE"
     FENCE = "FENCE"
+    STANDS = "STANDS"
     UNFENCED = "UNFENCED"
     EVENT = "EVENT"
     RENEW = "RENEW"

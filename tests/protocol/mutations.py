@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from tests.protocol.setting import Protocol, Setting
 
 TRANSACTION, AUTOCOMMIT, EVENTUAL = "transaction", "autocommit", "eventual"
+FORESEES = "foreseeing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,22 @@ FLAWS = (
         incarnation="process",
     ),
 )
+
+FORESEEING = (
+    mutation(
+        "what was foreseen is taken for all",
+        "the row stood in another list, whose readers nobody keeps away",
+        FORESEES,
+        foreseen="taken for all",
+    ),
+    mutation(
+        "what was foreseen long ago still counts",
+        "the transaction has begun since, and outlives its registration",
+        FORESEES,
+        late_foresight="kept",
+    ),
+)
+"""Writers in a transaction that register before their statement what they most likely touch."""
 
 LIMITS = (
     mutation(

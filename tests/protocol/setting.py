@@ -40,6 +40,8 @@ class Protocol:
     release_when: str = "after commit"  # | "before commit" | "savepoint"
     unknown_commit: str = "kept"  # | "released"
     old_values: str = "database"  # | "instance"
+    foreseen: str = "added to"  # | "taken for all"
+    late_foresight: str = "registered again"  # | "kept"
     away_at_fence: str = "refuse"  # | "write"
     publishes_own: bool = False  # a transaction stores what it reads after its own write
     renews_after_release: bool = False

@@ -62,7 +62,7 @@ class Redis(NamedTuple):
 
 class Writer(NamedTuple):
     at: str
-    kind: str  # "transaction" or "autocommit"
+    kind: str  # "transaction", "foreseeing" (one too), "autocommit" or "eventual"
     tags: tuple[int, ...] = ()
     left: int = 0  # ticks until the deadline that it was promised
     quiet: bool = False  # nobody is kept away: eventual, or Redis was away at the fence

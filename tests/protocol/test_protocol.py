@@ -14,14 +14,22 @@ from pathlib import Path
 import pytest
 
 from tests.protocol.harmless import HARMLESS
-from tests.protocol.mutations import AUTOCOMMIT, BROKEN, EVENTUAL, TRANSACTION, Mutation
+from tests.protocol.mutations import (
+    AUTOCOMMIT,
+    BROKEN,
+    EVENTUAL,
+    FORESEEING,
+    FORESEES,
+    TRANSACTION,
+    Mutation,
+)
 from tests.protocol.search import found_for, search
 from tests.protocol.setting import FAULTS, Protocol, Setting
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol-model.md"
 DEEP = os.environ.get("CACHEPATTERNS_PROTOCOL") == "deep"
 
-T, A, E = TRANSACTION, AUTOCOMMIT, EVENTUAL
+T, A, E, F = TRANSACTION, AUTOCOMMIT, EVENTUAL, FORESEES
 OUTBOX = Protocol(outbox=True, away_at_fence="write")
 NO_FAILOVER = FAULTS - {"failover"}
 LOSING = frozenset({"failover", "evict", "crash"})
@@ -35,6 +43,9 @@ SETTINGS = {
     "transactions, all but failover": Setting(kinds=(T, T), faults=NO_FAILOVER),
     "one of each, all but eviction and failover": Setting(
         kinds=(T, A), faults=NO_FAILOVER - {"evict"}
+    ),
+    "one that foresees, and a transaction, crash and unknown COMMIT": Setting(
+        kinds=(F, T), faults=frozenset({"crash", "unknown"})
     ),
     "autocommit, all but eviction and failover": Setting(
         kinds=(A, A), faults=NO_FAILOVER - {"evict"}, lookups=False
@@ -62,6 +73,15 @@ DEEP_SETTINGS = {
         "two commands lost": Setting(
             kinds=(first,), faults=frozenset({"failover", "crash"}), lost_commands=2
         ),
+    }.items()
+}
+DEEP_SETTINGS |= {
+    f"foresees, {name}": setting
+    for name, setting in {
+        "all but failover": Setting(kinds=(F, F), faults=NO_FAILOVER),
+        "beside autocommit, all but failover": Setting(kinds=(F, A), faults=NO_FAILOVER),
+        "failover and more": Setting(kinds=(F,), faults=LOSING, lookups=False),
+        "long lives": Setting(Protocol(life=2), (F, T), frozenset({"crash", "unknown", "flush"})),
     }.items()
 }
 DEEP_SETTINGS |= {
@@ -110,7 +130,7 @@ def test_the_protocol_holds_in_more_settings(name: str) -> None:
     assert not found.violation, f"\n{found}"
 
 
-@pytest.mark.parametrize("mutation", BROKEN, ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize("mutation", [*BROKEN, *FORESEEING], ids=lambda mutation: mutation.name)
 def test_a_mutation_is_caught(mutation: Mutation) -> None:
     found = found_for(mutation)
     print(f"{mutation.name}: {mutation.why}\n{found}")
@@ -133,4 +153,4 @@ def documented() -> dict[str, str]:
 
 
 def test_the_page_lists_every_mutation_and_no_other() -> None:
-    assert set(documented()) == {mutation.name for mutation in (*BROKEN, *HARMLESS)}
+    assert set(documented()) == {mutation.name for mutation in (*BROKEN, *FORESEEING, *HARMLESS)}

@@ -28,7 +28,16 @@ Step = tuple[Move, State]
 
 def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
     w = s.writers[me]
-    if w.at == "new" and s.lock == -1:
+    if w.at == "new" and w.kind == "foreseeing":
+        yield from _foresees(k, s, me, w)
+    elif w.at == "foreseen":
+        yield from _gives_up(s, me, w)
+        if s.lock == -1:
+            yield from _updates_as_foreseen(k, s, me, w)
+    elif w.at == "updated":
+        yield from _gives_up(s, me, w)
+        yield from _stands(k, s, me, w)
+    elif w.at == "new" and s.lock == -1:
         yield from (_announces if w.kind == "autocommit" else _updates)(k, s, me, w)
     elif w.at == "wrote" and w.kind == "eventual":
         yield from _gives_up(s, me, w)
@@ -100,6 +109,39 @@ def _fences(k: Setting, s: State, me: int, w: Writer, tags: tuple[int, ...]) -> 
         else:
             text = "Redis is away: writes without a fence"
             yield _by(me, Point.UNFENCED, text), put(s, me, fenced._replace(quiet=True))
+
+
+def _foresees(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
+    """Before its UPDATE, and so before its transaction, it registers where the row will stand:
+    mostly that is where it stood. In the model it is sent and carried out at once: later is
+    another order of the same steps, as long as it is before the answer."""
+    (guess,) = ROWS[me + 1][:1]
+    redis = scripts.fence(k.protocol, s.redis, s.run, me, (guess,))
+    foreseen = w._replace(at="foreseen", tags=(guess,), left=k.protocol.life)
+    text = f"FENCE {NAMES[guess]}, as it foresees"
+    yield _by(me, Point.FENCE, text), put(command(k, s, redis), me, foreseen)
+
+
+def _updates_as_foreseen(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
+    ((move, after),) = _updates(k, s, me, w)
+    yield move, put(after, me, after.writers[me]._replace(at="updated", quiet=False))
+
+
+def _stands(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
+    """It hears that what it foresaw is registered, and adds what it did not foresee. If time has
+    passed since, it registers all of it anew: its transaction may have begun that much later."""
+    (guess,) = ROWS[me + 1][:1]
+    late = w.left < k.protocol.life and k.protocol.late_foresight == "registered again"
+    added = w.tags != (guess,) and k.protocol.foreseen == "added to"
+    fenced = w._replace(at="fenced")
+    if not late and not added:
+        yield _by(me, Point.STANDS, "hears that it is registered"), put(s, me, fenced)
+        return
+    redis = scripts.fence(k.protocol, s.redis, s.run, me, w.tags, again=late)
+    if late:
+        fenced = fenced._replace(left=k.protocol.life)
+    text = f"FENCE {named(w.tags)}{', anew' if late else ''}"
+    yield _by(me, Point.FENCE, text), put(command(k, s, redis), me, fenced)
 
 
 def _records_now(k: Setting, w: Writer) -> bool:

@@ -23,17 +23,17 @@ KEYS_EACH = 2
 
 def finds_nothing_late(pause: Pause, slug: str) -> str:
     """Looks for a product, and pauses before it stores that there is none."""
-    from cachepatterns.read import lookup
+    from cachepatterns.read import loading
     from shop import queries
     from shop.models import Product
 
-    make = lookup.make_entry
+    make = loading.make_entry
 
     def late(*args: object) -> bytes:
         pause("found nothing")
         return make(*args)  # type: ignore[arg-type]
 
-    lookup.make_entry = late  # type: ignore[assignment]
+    loading.make_entry = late  # type: ignore[assignment]
     try:
         queries.product(slug)
     except Product.DoesNotExist:

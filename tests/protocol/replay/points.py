@@ -24,7 +24,7 @@ from cachepatterns.backends import store as store_module
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import Store
 from cachepatterns.conf import config
-from cachepatterns.read import claim, lookup
+from cachepatterns.read import claim, loading
 from cachepatterns.read.flight import Flights
 from cachepatterns.write import dispatch
 from cachepatterns.write import fence as fences
@@ -126,6 +126,7 @@ CALLS = {
     "tend": Point.TEND,
     "store": Point.SET,
     "fence": Point.FENCE,
+    "fence_ahead": Point.FENCE,
     "release": Point.RELEASE,
     "delete": Point.RELEASE,  # of an eventual writer, without an outbox
 }
@@ -164,6 +165,9 @@ class HeldBackend:
         # Asked now: it may be another one than before.
         away = actor.notes.pop("away", False)
         backend = RedisBackend("away") if away else self._server.backend
+        if name == "fence_ahead":  # carried out when it is sent: the answer changes nothing
+            backend.fence(*args, **kwargs)
+            return lambda: None
         answer = getattr(backend, name)(*args, **kwargs)
         # What is sent and not waited for is done before anybody looks.
         actor.notes["settling"] = True
@@ -308,7 +312,7 @@ def held(server: Server, setting: Setting, *, sharing: bool) -> Iterator[Backgro
         stack.enter_context(override_settings(CACHEPATTERNS=wanted, CACHES=caches))
         stores = Stores(server)
         stack.enter_context(patch.dict(store_module._stores, {config().ALIAS: stores}))
-        stack.enter_context(patch.object(lookup, "flights", OwnFlights(shared=sharing)))
+        stack.enter_context(patch.object(loading, "flights", OwnFlights(shared=sharing)))
         # Who waits for a claim looks up anew, and who gets one begins anew: no step of its own.
         stack.enter_context(patch.object(claim, "is_worth_it", lambda *args: False))
         stack.enter_context(patch.object(fences, "_abandoned", SimpleQueue()))

@@ -22,7 +22,7 @@ from cachepatterns.backends.base import Reading
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.core.stamp import new_stamp
-from cachepatterns.read import eligibility, lookup
+from cachepatterns.read import eligibility, loading, lookup
 from cachepatterns.transactions import pending_writes
 from cachepatterns.write import dispatch, telling
 from cachepatterns.write.fence import Fence
@@ -46,7 +46,7 @@ def guard_expires() -> Iterator[None]:
 
 @contextmanager
 def stamps_after_query() -> Iterator[None]:
-    mint, load_once = lookup.mint_missing, lookup._load_once
+    mint, load_once = lookup.mint_missing, lookup.load_once
 
     def not_yet(*args: Any) -> Any:
         return args
@@ -60,7 +60,7 @@ def stamps_after_query() -> Iterator[None]:
 
     with (
         patch.object(lookup, "mint_missing", not_yet),
-        patch.object(lookup, "_load_once", load_first),
+        patch.object(lookup, "load_once", load_first),
     ):
         yield
 
@@ -82,7 +82,7 @@ def guard_last() -> Iterator[None]:
 
 @contextmanager
 def refused_store_late() -> Iterator[None]:
-    from_database = lookup._from_database
+    from_database = lookup.from_database
 
     def and_store(question: Any, load: Any, started: float, how: str, reason: str) -> Any:
         rows = from_database(question, load, started, how, reason)
@@ -91,23 +91,23 @@ def refused_store_late() -> Iterator[None]:
             fresh = [new_stamp() for _ in keys]
             stamps = store.mint(question.guards, keys, fresh, question.ttl)
             if stamps is not None:
-                payload = lookup.make_entry(rows, stamps, question.ttl, 0.0)
+                payload = loading.make_entry(rows, stamps, question.ttl, 0.0)
                 store.store([(question.key, payload, question.ttl)], keys, question.ttl)
         return rows
 
-    with patch.object(lookup, "_from_database", and_store):
+    with patch.object(lookup, "from_database", and_store):
         yield
 
 
 @contextmanager
 def refused_share() -> Iterator[None]:
-    from_database = lookup._from_database
+    from_database = lookup.from_database
 
     def or_share(question: Any, load: Any, started: float, how: str, reason: str) -> Any:
         name = (question.key, "no stamps")
-        land = lookup.flights.lead(name)
+        land = loading.flights.lead(name)
         if land is None:
-            return lookup.flights.wait(name, 5.0)
+            return loading.flights.wait(name, 5.0)
         rows: Any = None
         try:
             rows = from_database(question, load, started, how, reason)
@@ -118,7 +118,7 @@ def refused_share() -> Iterator[None]:
         finally:
             land(rows)
 
-    with patch.object(lookup, "_from_database", or_share):
+    with patch.object(lookup, "from_database", or_share):
         yield
 
 
@@ -153,10 +153,14 @@ def release_before_commit(attribute: str) -> Iterator[None]:
 def bump_before_statement() -> Iterator[None]:
     @contextmanager
     def early(
-        connection: BaseDatabaseWrapper, model_tags: Iterable[str], **kwargs: object
+        connection: BaseDatabaseWrapper,
+        model_tags: Iterable[str],
+        ahead: Fence | None = None,
+        **kwargs: object,
     ) -> Iterator[None]:
-        fence, names = Fence(), list(model_tags)
-        fence.add_everything(names)
+        fence, names = ahead or Fence(), list(model_tags)
+        if ahead is None:
+            fence.add_everything(names)
         fence.release(names)
         yield None
 
@@ -170,15 +174,17 @@ def bump_before_statement() -> Iterator[None]:
 @contextmanager
 def old_values_of_the_instance() -> Iterator[None]:
     """Every writer has loaded the row when it stood in list a."""
-    row_tags = telling.row_tags
+    told_tags = telling.told_tags
 
     def outdated(policy: Any, database: str, rows: Any) -> Any:
         with connection.cursor() as cursor:
             cursor.execute("SELECT id FROM app_category WHERE slug = 'replay-a'")
             (loaded,) = cursor.fetchone()
-        return row_tags(policy, database, [({**b, "parent_id": loaded}, a) for b, a in rows])
+        parent = [field.attname for field in policy.told].index("parent_id")
+        told = [((*b[:parent], loaded, *b[parent + 1 :]), a) for b, a in rows]
+        return told_tags(policy, database, told)
 
-    with patch.object(telling, "row_tags", outdated):
+    with patch.object(telling, "told_tags", outdated):
         yield
 
 
@@ -278,7 +284,7 @@ SABOTAGES: Mapping[str, tuple[str, Sabotage]] = {
         bump_before_statement,
     ),
     "old value from the instance": (
-        "`row_tags` gets the values that were loaded",
+        "`told_tags` gets the values that were loaded",
         old_values_of_the_instance,
     ),
     "one deadline for the whole guard": (
