@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from cachepatterns.backends.store import Store
@@ -36,7 +37,7 @@ class Found:
         self._plan = plan
         self.wanted = wanted
         """The values asked for, by their spellings."""
-        self._spelled = list(wanted)
+        self.spelled = list(wanted)
         self.rows: list[Row] = []
         self.missing: list[str] = []
         self._standing: dict[str, bytes | None] = {}
@@ -53,7 +54,7 @@ class Found:
     def fetch(self, store: Store, began: float) -> None:
         """Ask for all in one round trip, that begins after `began`."""
         plan = self._plan
-        keys, stamps = plan.keys(self._spelled)
+        keys, stamps = plan.keys(self.spelled)
         answer = store.read(plan.guards, [plan.model_stamp, *keys, *stamps], plan.leases)
         if not all(answer.is_open):
             store.tend(plan.guards)
@@ -61,15 +62,21 @@ class Found:
         elif not answer.leased:
             self.closed = NO_LEASE
         if self.closed:
-            self.missing = self._spelled
+            self.missing = self.spelled
             return
         model_stamp, *values = answer.values
         count, deciding, rows = len(keys), None, self.rows
         standing = [[model_stamp, stamp] for stamp in values[count:]]
         self._payloads = values[:count]
         is_soft = plan.asked.soft is not None
-        judged = self._judged(store, self._payloads, standing, began) if is_soft else None
-        for number, found in enumerate(judged or plain_rows(self._payloads, standing)):
+        if is_soft:
+            judged = self._judged(store, self._payloads, standing, began)
+        else:
+            judged = plain_rows(self._payloads, standing)
+            if all(judged):  # mostly: each of them is there
+                self.rows = list(chain.from_iterable(judged))  # type: ignore[arg-type]
+                return
+        for number, found in enumerate(judged):
             if found is None and not is_soft:
                 found = served(values[number], standing[number])
             if found:
@@ -78,7 +85,7 @@ class Found:
             if found is not None:
                 deciding = decides_a_write() if deciding is None else deciding
             if found is None or deciding:
-                self.missing.append(self._spelled[number])
+                self.missing.append(self.spelled[number])
                 self.outdated += is_outdated(values[number], standing[number])
                 self._standing[stamps[number]] = standing[number][1]
             else:
@@ -89,7 +96,7 @@ class Found:
     def shadow(self) -> None:
         """Compare one of the hits with the database (`read.shadowing`)."""
         plan, number = self._plan, random.randrange(len(self._payloads))
-        spelled, payload = self._spelled[number], self._payloads[number]
+        spelled, payload = self.spelled[number], self._payloads[number]
         if payload is not None and spelled not in self.missing:
             load = partial(told, partial(plan.load, [self.wanted[spelled]]))
             rows = unpack(payload).decode()
@@ -104,7 +111,7 @@ class Found:
     ) -> list[list[Row] | None]:
         """The rows of each entry that may be served, by what the tier says of its age."""
         plan, found = self._plan, list[list[Row] | None]()
-        for spelled, payload, stamps in zip(self._spelled, payloads, standing, strict=True):
+        for spelled, payload, stamps in zip(self.spelled, payloads, standing, strict=True):
             if payload is None:
                 found.append(None)
                 continue

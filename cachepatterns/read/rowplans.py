@@ -6,6 +6,7 @@ they were made under.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -70,6 +71,8 @@ class RowPlan:
         self.model_stamp, self._stamp = self.asked.stamps
         self.guards, self.leases = self.asked.guards, self.asked.leases
         self._text = Kept(using)
+        self.value_of = operator.attrgetter(narrowing.attname)
+        """An instance's value in the plan's field."""
 
     def is_for(self, policy: ResolvedPolicy) -> bool:
         """Whether nothing has changed since it was made."""

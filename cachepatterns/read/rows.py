@@ -120,7 +120,7 @@ def _get_rows(plan: RowPlan, model: type[models.Model], wanted: dict[str, Any]) 
         value.asks((plan.model_stamp, *plan.keys(list(wanted))[1]))
     found = Found(plan, wanted)
     if sampling.share:
-        sampling.tell_some(list(wanted), plan.question)
+        sampling.tell_some(found.spelled, plan.question)
     try:
         store = current_store()
         found.fetch(store, started)
@@ -140,8 +140,8 @@ def _get_rows(plan: RowPlan, model: type[models.Model], wanted: dict[str, Any]) 
         rows = found.rows
         if found.missing:
             rows = rows + _load_missing(store, plan, found, stamps, started)
-    attname = plan.narrowing.attname
-    made = {getattr(each, attname): each for each in plan.instances(rows, model)}
+    instances = plan.instances(rows, model)
+    made = dict(zip(map(plan.value_of, instances), instances, strict=True))
     if rows is found.rows:
         return made
     # In the order in which they were asked for, as since Django 6.1.
