@@ -87,7 +87,11 @@ def statement_fence(
         return
     fence = ahead or Fence()
     if ahead is not None:
-        ahead.stand()
+        try:
+            ahead.stand()
+        except BaseException:
+            ahead.abandon(is_over=False)  # else it would be renewed for as long as the error lives
+            raise
     elif are_all:
         fence.add(strict)
     else:

@@ -19,6 +19,7 @@ from cachepatterns.conf import config
 from cachepatterns.core.key import tag_key
 from cachepatterns.exceptions import WriteRefused
 from cachepatterns.write import fence as fences
+from cachepatterns.write.fence import settle
 from tests.app.models import Item
 from tests.events import outcome_of
 from tests.integration.test_strict import guard, listed, price, writers
@@ -197,8 +198,11 @@ def test_where_the_answer_does_not_come_a_refusing_policy_writes_nothing(
     monkeypatch.setattr(backend, "fence_ahead", lambda *args, **kwargs: never)
     item.price = 99
     block = transaction.atomic() if atomic else contextlib.nullcontext()
-    with pytest.raises(WriteRefused), block:
+    with pytest.raises(WriteRefused) as kept, block:
         item.save()
+    settle()
+    assert not list(fences._open), "it is renewed for as long as somebody keeps the error"
+    assert kept.value.__traceback__ is not None
     assert Item.objects.uncached().get(pk=item.pk).price == before
 
 
