@@ -66,12 +66,24 @@ def compiling_only(connection: BaseDatabaseWrapper) -> Iterator[None]:
             ops.compiler = before
 
 
+def sent_by(
+    load: Callable[[], list[Row]], connection: BaseDatabaseWrapper
+) -> tuple[str, Any] | None:
+    """What `load` would send; `None` if it sends nothing that is compiled."""
+    try:
+        with compiling_only(connection):
+            load()
+    except Compiled as compiled:
+        return compiled.sql, compiled.params
+    return None
+
+
 class Noted:
     """A load that notes the statement that it sends, for the share of the entries beside which
     it is kept: nothing but Django knows how it spells `count()`, `exists()` and `aggregate()`.
     """
 
-    __slots__ = ("_aggregates", "_form", "_load", "_ordered", "_sent", "_using")
+    __slots__ = ("_aggregates", "_djangos", "_form", "_load", "_ordered", "_sent", "_using")
 
     def __init__(
         self,
@@ -80,8 +92,11 @@ class Noted:
         form: str = ROWS,
         ordered: bool = True,
         aggregates: tuple[tuple[str, str], ...] = (),
+        djangos: Callable[[], list[Row]] | None = None,
     ) -> None:
         self._load, self._using = load, using
+        self._djangos = djangos or load
+        """The load as Django makes it, where another may not compile the statement."""
         self._form, self._ordered, self._aggregates = form, ordered, aggregates
         self._sent: list[tuple[str, Any]] = []
 
@@ -125,16 +140,14 @@ class Noted:
         would send it. `None` for raw SQL, which takes another way."""
         if self._form == asked.RAW:
             return None
-        noted, self._sent = self._sent, []
+        sent = sent_by(self._djangos, connections[self._using])
+        if sent is None:
+            return None
+        noted, self._sent = self._sent, [sent]
         try:
-            with compiling_only(connections[self._using]):
-                self._load()
-        except Compiled as compiled:
-            self._sent.append((compiled.sql, compiled.params))
             return self.packed(question)
         finally:
             self._sent = noted
-        return None
 
     def of(self, load: Callable[[], list[Row]]) -> Noted:
         """Another load of the same."""

@@ -25,7 +25,7 @@ from cachepatterns.conf import config
 from cachepatterns.core import asked as forms
 from cachepatterns.core.codec import Row
 from cachepatterns.narrowing import NO_VALUE
-from cachepatterns.read.asking import Noted
+from cachepatterns.read.asking import Noted, sent_by
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.instances import is_stock_fetch_mode, link_known
@@ -34,6 +34,7 @@ from cachepatterns.read.plans import ROWS, QueryPlan, plain, plans_of
 from cachepatterns.read.question import Load
 from cachepatterns.read.shape import Values, shape_of
 from cachepatterns.read.statement import AGGREGATES, compiled
+from cachepatterns.read.texts import Text, text_of, text_of_number
 from cachepatterns.registry import site
 
 
@@ -62,12 +63,14 @@ class _Rows:
         self._plan, self._values = plan, values
 
     def __call__(self) -> list[Row]:
-        assert self._plan.text is not None
-        known = self._plan.text.statement(self._values, lambda: plain(self._queryset.query))
+        known = self._plan.text.statement(self._values, self._text)
         if known is not None:
             return known()
         found = plain(self._queryset.query).get_compiler(self._using).execute_sql(MULTI)
         return list(chain.from_iterable(found))
+
+    def _text(self) -> Text | None:
+        return text_of(plain(self._queryset.query), self._values, self._using)
 
     def again(self) -> Load:
         return compiled(self, self._using)
@@ -143,13 +146,26 @@ class _Number(Noted):
         ask: Callable[[QuerySet[Any]], list[Row]],
         aggregates: tuple[tuple[str, str], ...],
         using: str,
-        *_known: Any,
+        plan: QueryPlan,
+        values: Values,
     ) -> None:
         self._queryset, self._ask = queryset, ask
         form = _FORMS[operation]
         # Of a slice whose order is not told, an aggregate may be of other rows each time.
         is_told = form != forms.AGGREGATES
-        super().__init__(partial(_now, ask, queryset, using), using, form, is_told, aggregates)
+        djangos = partial(_now, ask, queryset, using)
+
+        def text() -> Text | None:
+            sent = sent_by(djangos, connections[using])
+            query, model = plain(queryset.query), queryset.model
+            how = {"form": form, "aggregates": aggregates, "model": model}
+            return None if sent is None else text_of_number(query, values, using, sent, **how)
+
+        def load() -> list[Row]:
+            known = plan.text.statement(values, text, aggregates)
+            return djangos() if known is None else known()
+
+        super().__init__(load, using, form, is_told, aggregates, djangos=djangos)
 
     def again(self) -> Load:
         return self.of(partial(self._ask, _plain_set(self._queryset, self._using)))

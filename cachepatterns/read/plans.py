@@ -79,8 +79,8 @@ class QueryPlan(msgspec.Struct, frozen=True, kw_only=True):
     instances: Instances | None
     names: tuple[str, ...]
     """What the columns are called in ``values()``."""
-    text: Kept | None
-    """What the database is asked; `None` where Django asks more than the rows."""
+    text: Kept
+    """What the database is asked."""
 
     def question(self, values: Values) -> Question:
         """What to ask for the query of this shape that has these values (and, at their end,
@@ -226,7 +226,7 @@ def _made(
         is_eventual=any(not p.is_strict for p in found.policies),
         instances=instances,
         names=tuple(query.selected or query.values_select),
-        text=Kept(using) if operation == ROWS else None,
+        text=Kept(),
     ), True
 
 

@@ -29,7 +29,7 @@ from cachepatterns.read.instances import Instances, has_outdated_from_db
 from cachepatterns.read.pattern import row_pattern
 from cachepatterns.read.question import Question, question_on
 from cachepatterns.read.statement import Statement
-from cachepatterns.read.texts import Kept
+from cachepatterns.read.texts import Kept, text_of
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import database_id, source_id
 
@@ -70,7 +70,7 @@ class RowPlan:
         )
         self.model_stamp, self._stamp = self.asked.stamps
         self.guards, self.leases = self.asked.guards, self.asked.leases
-        self._text = Kept(using)
+        self._text = Kept()
         self.value_of = operator.attrgetter(narrowing.attname)
         """An instance's value in the plan's field."""
 
@@ -117,7 +117,10 @@ class RowPlan:
     def load(self, values: Sequence[Any]) -> list[Row]:
         """The raw rows that hold one of `values`; one query."""
         if len(values) == 1 and config().SHORTCUTS:
-            known = self._text.statement((values[0],), lambda: self._query(values))
+            asked = (values[0],)
+            known = self._text.statement(
+                asked, lambda: text_of(self._query(values), asked, self.using)
+            )
             if known is not None:
                 return known()
         return list(chain.from_iterable(self._compiler(values).execute_sql(MULTI)))

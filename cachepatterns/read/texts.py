@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -20,6 +21,10 @@ from cachepatterns.read.conditions import Shapeless, lookups_of
 from cachepatterns.read.shape import Values, places_of
 from cachepatterns.read.statement import Statement
 
+MAX_TEXTS = 32
+"""Texts that a plan keeps: of its rows one, of aggregates one for each choice of them."""
+_UNASKED: Any = object()
+_ASKED: Any = object()
 _DERIVED = frozenset({"identity", "output_field"})
 """What a lookup works out of itself and keeps; the values among it are those of one query."""
 
@@ -47,38 +52,40 @@ class _Condition(msgspec.Struct, frozen=True):
 
 
 class Kept:
-    """The text of a plan, worked out when the database is to be asked for the second time: most
-    plans that are made for one query alone never are."""
+    """The texts of a plan, each worked out when the database is to be asked for the second time:
+    most plans that are made for one query alone never are."""
 
-    __slots__ = ("_is_wanted", "_text", "_using")
+    __slots__ = ("_known",)
 
-    def __init__(self, using: str) -> None:
-        self._using = using
-        self._is_wanted: bool | None = None
-        self._text: Text | None = None
+    def __init__(self) -> None:
+        self._known: dict[Any, Text | None] = {}
 
-    def statement(self, values: Values, query: Callable[[], Any]) -> Statement | None:
-        """The statement for the query of these values, which `query` builds as a plain one;
-        `None` where Django must compile it."""
-        if self._is_wanted is None:
-            self._is_wanted = True
-        elif self._is_wanted:
-            self._is_wanted = False  # if it can not be kept, it is not tried again
+    def statement(
+        self, values: Values, made: Callable[[], Text | None], of: Any = ()
+    ) -> Statement | None:
+        """The statement for the query of these values; `None` where Django must compile it.
+        `made` makes the text; `of` tells several of one plan apart, as its aggregates do."""
+        text = self._known.get(of, _UNASKED)
+        if text is _UNASKED:
+            if len(self._known) < MAX_TEXTS:
+                self._known[of] = _ASKED
+            return None
+        if text is _ASKED:
+            text = self._known[of] = None  # if it can not be kept, it is not tried again
             with suppress(EmptyResultSet, FullResultSet, Shapeless):
-                self._text = text_of(query(), values, self._using)
-        return None if self._text is None else self._text.statement(values)
+                text = self._known[of] = made()
+        return None if text is None else text.statement(values)
 
 
 class Text:
     """The statement of the queries of one shape on one connection."""
 
     def __init__(
-        self, using: str, sql: str, compiler: Any, conditions: Sequence[_Condition], marks: Any
+        self, statement: Statement, compiler: Any, conditions: Sequence[_Condition], marks: Any
     ) -> None:
-        self._using, self._sql, self._compiler = using, sql, compiler
+        self._statement, self._compiler = statement, compiler
         self._conditions = conditions
         self._low, self._high = marks
-        self._columns = compiler.col_count if compiler.has_extra_select else None
 
     def statement(self, values: Values) -> Statement | None:
         """The query of the shape that has these values; `None` where Django must compile it."""
@@ -91,34 +98,56 @@ class Text:
                 parameters += found
         except (EmptyResultSet, FullResultSet):
             return None
-        sql = self._sql
+        sql = self._statement.sql
         if self._low is not None or self._high is not None:
             low = values[self._low] if self._low is not None else 0
             high = values[self._high] if self._high is not None else None
             sql = _sliced(sql, low, high, self._compiler)
-        return Statement(
-            using=self._using, sql=sql, params=tuple(parameters), columns=self._columns
-        )
+        return replace(self._statement, sql=sql, params=tuple(parameters))
 
 
 def text_of(query: Any, values: Values, using: str) -> Text | None:
-    """The text of queries of the shape of `query`, a plain one of these values.
+    """The text of the rows of queries of the shape of `query`, a plain one of these values.
 
     `None` where keeping it does not lead to the very statement that Django compiles.
     """
     whole = query.get_compiler(using)
-    sql, parameters = whole.as_sql()
+    sent = whole.as_sql()
     unsliced = query.clone()
     unsliced.clear_limits()
     compiler = unsliced.get_compiler(using)
     base, _ = compiler.as_sql()
+    columns = compiler.col_count if compiler.has_extra_select else None
+    statement = Statement(using=using, sql=base, params=(), columns=columns)
+    return _checked(statement, query, values, sent, compiler)
+
+
+def text_of_number(
+    query: Any, values: Values, using: str, sent: tuple[str, Any], **how: Any
+) -> Text | None:
+    """The same of a number that Django makes of such a query: a count, aggregates, …
+
+    `sent` is what it sends for these values, and `how` says what is made of the answer (the
+    fields of `Statement`). Of a slice, its bounds are within the text.
+    """
+    sql, parameters = sent
+    if {"low_mark", "high_mark"} & places_of(query).keys() or parameters is None:
+        return None
+    statement = Statement(using=using, sql=sql, params=(), **how)
+    return _checked(statement, query, values, sent, query.get_compiler(using))
+
+
+def _checked(
+    statement: Statement, query: Any, values: Values, sent: tuple[str, Any], compiler: Any
+) -> Text | None:
+    """The text, if it leads to what was sent."""
     places, lookups = places_of(query), {id(each): each for each in lookups_of(query)}
     # In the order of the places, which is that of the text.
     conditions = [_condition(lookups[at], places[at], compiler) for at in places if at in lookups]
     marks = [places[name].start if name in places else None for name in ("low_mark", "high_mark")]
-    text = Text(using, base, compiler, conditions, marks)
+    text = Text(statement, compiler, conditions, marks)
     made = text.statement(values)
-    same = made is not None and made.sql == sql and _alike(made.params, parameters)
+    same = made is not None and made.sql == sent[0] and _alike(made.params, sent[1])
     return text if same else None
 
 

@@ -6,14 +6,24 @@ from decimal import Decimal
 import pytest
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, models
-from django.db.models import lookups
+from django.db.models import Avg, Count, Max, Min, Sum, lookups
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
+from cachepatterns.read.plans import _ATTRIBUTE as PLANS
 from cachepatterns.read.plans import plain
+from cachepatterns.read.rowplans import _PLANS as ROW_PLANS
 from cachepatterns.read.shape import shape_of
-from cachepatterns.read.texts import Kept, text_of
+from cachepatterns.read.texts import MAX_TEXTS, Kept, text_of
 from tests.app.models import Category, Item
 from tests.integration.test_shapes import questions
+
+
+@pytest.fixture
+def nothing_known():
+    """No plans, whatever other tests have asked."""
+    connection = connections["default"]
+    for name in (PLANS, ROW_PLANS):
+        vars(connection).pop(name, None)
 
 
 def other_values(values, rng):
@@ -97,6 +107,62 @@ def test_a_slice_with_other_bounds_is_asked_for_by_the_same_text(asked, db):
     )
 
 
+NUMBERS = {
+    "count": lambda q: q.count(),
+    "exists": lambda q: q.exists(),
+    "least": lambda q: q.aggregate(Min("price")),
+    "most": lambda q: q.aggregate(Max("price")),
+    "several": lambda q: q.aggregate(Avg("rating"), all=Sum("price"), n=Count("stock")),
+}
+ASKED = [
+    lambda n: Item.objects.filter(stock__lt=n),
+    lambda n: Item.objects.exclude(stock=n),
+    lambda n: Item.objects.filter(labels__name=f"l{n % 2}").distinct(),
+    lambda n: Item.objects.filter(category__name__contains=str(n % 2)),
+    lambda n: Item.objects.filter(pk__gt=n).order_by("name")[:3],
+]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
+@pytest.mark.parametrize("using", ["default", "sqlite"])
+def test_numbers_are_asked_for_by_kept_texts_too(goods, using):
+    """Several of one shape by turns, so that a text of one would be found for the other."""
+    for asked in ASKED:
+        for n in range(4):
+            queryset = asked(n).using(using)
+            for ask in NUMBERS.values():
+                expected = ask(models.QuerySet(Item, query=plain(queryset.query), using=using))
+                assert ask(queryset) == expected
+                assert kinds(ask(queryset)) == kinds(expected)
+
+
+def kinds(found):
+    return [type(value) for value in (found.values() if isinstance(found, dict) else [found])]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_from_its_second_miss_on_a_number_is_not_compiled_any_more(
+    goods, nothing_known, monkeypatch
+):
+    found = []
+    kept = Kept.statement
+    monkeypatch.setattr(
+        Kept, "statement", lambda self, *args: found.append(kept(self, *args)) or found[-1]
+    )
+    for n in range(4):
+        Item.objects.filter(stock__lt=n).count()
+        Item.objects.filter(stock__lt=n).aggregate(Max("price"))
+        Item.objects.filter(stock__lt=n).aggregate(Min("price"))
+    assert [each is not None for each in found] == [False] * 3 + [True] * 9
+
+
+def test_of_too_many_texts_the_first_are_kept():
+    kept = Kept()
+    for number in range(MAX_TEXTS + 5):
+        assert kept.statement((), lambda: None, number) is None
+    assert len(kept._known) == MAX_TEXTS
+
+
 def test_what_can_be_true_of_no_row_is_left_to_django(db):
     query = plain(Item.objects.filter(stock=1).query)
     text = text_of(query, (1,), "default")
@@ -157,7 +223,7 @@ def test_values_are_prepared_once(db):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_from_its_second_miss_on_a_query_is_not_compiled_any_more(monkeypatch):
+def test_from_its_second_miss_on_a_query_is_not_compiled_any_more(nothing_known, monkeypatch):
     calls = []
     kept = Kept.statement
     monkeypatch.setattr(
