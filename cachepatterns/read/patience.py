@@ -3,7 +3,8 @@
 That is a fraction of a millisecond, as a rule, and then most of what was cached is good again: to
 look once more costs far less than the database's answer, which could not be stored either. So who
 finds the guard closed and an entry behind it looks again, for as long as it once took to load the
-entry, and then asks the database: at worst that doubles the wait (it is the ski rental problem).
+entry, and then asks the database: at worst that doubles the wait (it is the ski rental problem),
+or lengthens it by 3 ms.
 Where it was in vain (the writer waits for a lock; an import; a quarantine) nobody waits for the
 guard for a while.
 
@@ -22,8 +23,9 @@ from cachepatterns.exceptions import CorruptEntry
 
 FIRST_PAUSE, GROWTH = 0.0003, 2.0
 """Seconds before the first further look, and how much longer each next one is."""
-LONGEST = 0.02
-"""Seconds of patience, however long the load took."""
+SHORTEST, LONGEST = 0.003, 0.02
+"""Seconds of patience, however quick the load was, or long. A writer who waits for his turn on the
+CPU takes a few milliseconds; to load instead would take from him just that."""
 WITHOUT = 0.02
 """Seconds without patience for a guard that has stayed closed."""
 
@@ -45,7 +47,7 @@ def look_again(
     if any(_until.get(guard, 0.0) > now for guard in guards):
         return found
     try:
-        ends = now + min(unpack(payload).load_seconds, LONGEST)
+        ends = now + min(max(unpack(payload).load_seconds, SHORTEST), LONGEST)
     except CorruptEntry:
         return found
     pause = FIRST_PAUSE
