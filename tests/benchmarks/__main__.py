@@ -16,7 +16,7 @@ from tests.benchmarks.cases import CASES
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.crew import crew, is_installed
 from tests.benchmarks.rounds import run
-from tests.benchmarks.scenarios import compression, growth, herd, memory, mixed
+from tests.benchmarks.scenarios import compression, growth, herd, memory, mixed, writing
 
 SCENARIOS: dict[str, Callable[..., Any]] = {
     "growth": growth.run,
@@ -24,6 +24,7 @@ SCENARIOS: dict[str, Callable[..., Any]] = {
     "mixed": mixed.run,
     "memory": memory.run,
     "compression": compression.run,
+    "writing": writing.run,
 }
 
 
