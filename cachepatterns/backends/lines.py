@@ -28,6 +28,7 @@ from weakref import WeakSet
 import redis
 from hiredis import pack_command
 
+from cachepatterns.backends.awaited import Asked
 from cachepatterns.backends.incarnation import Incarnation
 
 Words = Sequence[str | bytes | float]
@@ -96,7 +97,7 @@ class Lines:
         """Send a command whose answer is wanted a little later. Nobody else has the line until
         then. Raises where it could not be sent."""
         connection, _ = self._sent(lambda run: (words(run),))
-        return Asked(self, connection, words)
+        return Asked(connection, partial(self.call, words), self._put_back)
 
     def send(
         self, words: Callable[[str], Sequence[Words]], heard: Heard, *, wait: bool = False
@@ -175,10 +176,6 @@ class Lines:
                 raise
         return connection, False
 
-    def put_back(self, connection: Any) -> None:
-        """Give back a line that `ask` has taken."""
-        self._put_back(connection)
-
     def _put_back(self, connection: Any) -> None:
         if len(self._idle) < self._most:
             self._idle.append(connection)
@@ -193,45 +190,6 @@ class Lines:
         """After a fork: the sockets are the parent's. Kept, so that nobody closes them."""
         _of_parents.append(self._idle)
         self._idle = deque()
-
-
-class Asked:
-    """A command that was sent. Dropped with its answer unheard it takes the connection along."""
-
-    __slots__ = ("_connection", "_lines", "_words")
-
-    def __init__(self, lines: Lines, connection: Any, words: Callable[[str], Words]) -> None:
-        self._lines, self._words = lines, words
-        self._connection: Any = connection
-
-    def answer(self) -> Any:
-        """Wait for the answer, once. Raises as `Lines.call` does, and as that sends once more
-        what went to a connection that had been closed."""
-        connection, self._connection = self._connection, None
-        try:
-            return connection.read_response()
-        except redis.ReadOnlyError:
-            connection.disconnect()  # no primary any more: ask anew who is
-            raise
-        except redis.ResponseError:
-            raise
-        except redis.TimeoutError:
-            connection.disconnect()
-            raise
-        except redis.ConnectionError:
-            connection.disconnect()
-        except BaseException:
-            connection.disconnect()
-            raise
-        finally:
-            self._lines.put_back(connection)
-        return self._lines.call(self._words)[0]
-
-    def __del__(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.disconnect()
-            self._lines.put_back(connection)
 
 
 def _exchange(

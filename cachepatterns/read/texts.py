@@ -25,8 +25,8 @@ MAX_TEXTS = 32
 """Texts that a plan keeps: of its rows one, of aggregates one for each choice of them."""
 _UNASKED: Any = object()
 _ASKED: Any = object()
-_DERIVED = frozenset({"identity", "output_field"})
-"""What a lookup works out of itself and keeps; the values among it are those of one query."""
+_ONE_QUERY_S = frozenset({"identity", "output_field", "rhs"})
+"""What a lookup holds that is of one query: its value, and what it has worked out of that."""
 
 
 class _Condition(msgspec.Struct, frozen=True):
@@ -157,7 +157,7 @@ def _alike(some: Sequence[Any], others: Sequence[Any]) -> bool:
 
 def _condition(lookup: Any, at: slice, compiler: Any) -> _Condition:
     text, parameters = compiler.compile(lookup)
-    attributes = {name: kept for name, kept in vars(lookup).items() if name not in _DERIVED}
+    attributes = {name: kept for name, kept in vars(lookup).items() if name not in _ONE_QUERY_S}
     return _Condition(
         kind=type(lookup),
         attributes=attributes,

@@ -131,7 +131,8 @@ class Fence:
             if self._released:
                 return not keys or current_store().bump(keys)
             self._released = True
-            self._hear()  # what arrives after the release would keep readers away for nothing
+            # What arrived after the release would keep readers away for nothing.
+            self.is_missed |= self._hear() is not None
             try:
                 return current_store().release(
                     self.token, list(self._guards), keys, mark, wait=self.is_missed
@@ -156,6 +157,7 @@ class Fence:
         """The transaction's hooks were dropped. If it is certainly over, bump and release from
         the background thread: right whether it was rolled back or not. Else let it expire."""
         _open.discard(self)
+        self._ahead = None
         if is_over and not self._released and self._guards:
             self._released = True
             _abandoned.put((self.token, dict(self._guards)))
@@ -163,6 +165,8 @@ class Fence:
     def _register(
         self, guards: dict[str, list[str]], *, renew: bool = False, ahead: bool = False
     ) -> None:
+        if ahead:
+            self._stand()  # of two at once, the first would never be heard of
         # Noted first: a command that timed out may have been carried out all the same.
         self._guards.update(guards)
         started = time.monotonic()

@@ -206,6 +206,30 @@ def test_where_the_answer_does_not_come_a_refusing_policy_writes_nothing(
     assert Item.objects.uncached().get(pk=item.pk).price == before
 
 
+def test_an_answer_is_heard_before_the_next_is_waited_for(
+    goods, monkeypatch, settings, without_outbox, breaker
+):
+    """The first writes nothing, so nobody hears of it: it may be lost, and its row written yet."""
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "ON_REDIS_ERROR": "refuse"}
+    a, item, backend = goods[0], goods[2][0], current_store().backend
+    ahead, answers = backend.fence_ahead, []
+
+    def first_is_lost(*args, **kwargs):
+        answers.append(args)
+        return ahead(*args, **kwargs) if len(answers) > 1 else never
+
+    def never():
+        raise Gone
+
+    gone = Item(pk=item.pk + 10**6, name="gone", sku="gone", category=a, price=1)
+    monkeypatch.setattr(backend, "fence_ahead", first_is_lost)
+    with pytest.raises(WriteRefused), transaction.atomic():  # noqa: PT012
+        with contextlib.suppress(DatabaseError), transaction.atomic():
+            gone.save(force_update=True)
+        a.save()
+    assert len(answers) == 1
+
+
 def test_where_the_answer_does_not_come_the_release_waits(
     goods, monkeypatch, without_outbox, breaker
 ):
