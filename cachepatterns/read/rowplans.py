@@ -91,6 +91,8 @@ class RowPlan:
         if hasattr(value, "resolve_expression"):
             raise TypeError(f"{value!r} is no value, but an expression")
         prepared = self.narrowing.field.get_prep_value(value)
+        if prepared is None:
+            raise TypeError("NULL equals no value")
         return prepared, tag.canonical(kind, as_stored(self.narrowing, prepared, self._connection))
 
     def spell_all(self, values: Iterable[Any]) -> dict[str, Any]:

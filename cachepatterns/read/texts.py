@@ -142,6 +142,8 @@ def _checked(
 ) -> Text | None:
     """The text, if it leads to what was sent."""
     places, lookups = places_of(query), {id(each): each for each in lookups_of(query)}
+    if sum(at.stop - at.start for at in places.values()) != len(values):
+        return None  # a value that is part of the text: True, or None of which IS NULL was made
     # In the order of the places, which is that of the text.
     conditions = [_condition(lookups[at], places[at], compiler) for at in places if at in lookups]
     marks = [places[name].start if name in places else None for name in ("low_mark", "high_mark")]

@@ -105,6 +105,7 @@ class Everything(models.Model):
     small = models.SmallIntegerField(null=True)
     text = models.TextField(null=True)
     char = models.CharField(max_length=200, null=True)
+    unique_or_null = models.CharField(max_length=20, null=True, unique=True)
     flag = models.BooleanField(null=True)
     decimal = models.DecimalField(max_digits=30, decimal_places=10, null=True)
     real = models.FloatField(null=True)

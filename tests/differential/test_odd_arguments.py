@@ -74,6 +74,16 @@ def test_whatever_is_given_as_a_key_finds_or_fails_alike(rows, model):
     assert {repr(key): found for key in KEYS if (found := unlike(model, texts, key=key))} == {}
 
 
+def test_none_in_a_field_that_may_hold_null_finds_nothing(rows):
+    """NULL equals nothing, though ``filter(field=None)`` means IS NULL."""
+    Everything.objects.create(pk=uuid.UUID(int=8), unique_or_null="a")
+    texts = [
+        f"q.in_bulk({values}, field_name='unique_or_null')"
+        for values in ("[None]", "['a', None]", "[None, 'a']", "['a']", "[None, None]")
+    ]
+    assert unlike(Everything, [*texts, "q.get(unique_or_null=None)"]) == []
+
+
 GET = [
     "q.get()",
     'q.get(pk=1, name="i")',

@@ -222,6 +222,26 @@ def test_values_are_prepared_once(db):
         assert found.params == other.get_compiler("default").as_sql()[1]
 
 
+@pytest.mark.parametrize(("first", "second"), [(1, None), (None, 1)])
+def test_none_leaves_no_text_to_those_who_ask_for_a_row(first, second, goods, nothing_known):
+    """Of `None` Django makes ``IS NULL``: a text without a place for a value."""
+    pks = [item.pk for item in goods[2]]
+    for key in (first, second):
+        Item.objects.in_bulk([key and pks[0]])
+    assert [Item.objects.get(pk=pk).pk for pk in pks[1:]] == pks[1:]
+    assert list(Item.objects.in_bulk(pks[:1])) == pks[:1]
+
+
+@pytest.mark.parametrize("value", [True, None])
+def test_a_text_without_a_place_for_the_value_is_not_kept(value):
+    """What is part of the shape stands in the text: it is no other value's."""
+    query = plain(Item.objects.filter(active=value).query)
+    assert text_of(query, (value,), "default") is None
+    shape = shape_of(query)
+    assert shape is not None
+    assert text_of(query, shape[1], "default") is not None
+
+
 @pytest.mark.django_db(transaction=True)
 def test_from_its_second_miss_on_a_query_is_not_compiled_any_more(nothing_known, monkeypatch):
     calls = []
