@@ -95,7 +95,7 @@ class Pool:
 
     def _work(self) -> None:
         try:
-            while (taken := self._take()) is not None:
+            while (taken := self._next()) is not None:
                 name, job = taken
                 quiet = 0.0
                 try:
@@ -103,14 +103,19 @@ class Pool:
                 except Exception:  # a job deals with its own; the thread must live
                     log.log("cachepatterns could not refresh", exc_info=True)
                 finally:
-                    if not self._waiting:
+                    if not self._waiting:  # before it is told that the last one is done
                         connections.close_all()
                     self._done(name, quiet)
         finally:
             with self._changed:
                 self._threads.discard(threading.current_thread())
 
-    def _take(self) -> tuple[str, Job] | None:
+    def _next(self) -> tuple[str, Job] | None:
+        """What is to be done next; `None` where there has been nothing for a while."""
+        with self._changed:
+            if self._waiting:
+                return self._waiting.popleft()
+        connections.close_all()  # what was waiting a moment ago another has taken
         with self._changed:
             self._idle += 1
             self._changed.wait_for(lambda: self._waiting or self._is_closed, IDLE_SECONDS)
