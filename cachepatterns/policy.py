@@ -154,6 +154,11 @@ class ResolvedPolicy:
         return tuple(dict.fromkeys([*meta.pk_fields, *(n.field for n in self.narrowing)]))
 
     @cached_property
+    def told_pk(self) -> tuple[int, ...]:
+        """Where among `told` the primary key's fields stand."""
+        return tuple(map(self.told.index, self.model._meta.pk_fields))
+
+    @cached_property
     def ignored(self) -> frozenset[str]:
         """The columns of the fields that it ignores, but for those that can not be."""
         meta: Any = self.model._meta

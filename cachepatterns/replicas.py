@@ -25,5 +25,7 @@ def primary_alias(alias: str) -> str:
 
 def primary_of(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
     """This thread's connection to the database whose rows `connection` reads."""
+    if not config().REPLICAS:
+        return connection
     alias = primary_alias(connection.alias)
     return connection if alias == connection.alias else connections[alias]

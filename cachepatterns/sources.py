@@ -6,6 +6,7 @@ Nobody can tell from the outside what a view reads, so its policy says it (``dep
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from django.apps import apps
 from django.db import models
@@ -16,7 +17,12 @@ from cachepatterns.policy import ModelPolicy
 
 def table_name(model: ModelType) -> str:
     """The table's own name: lower case, without quotes and schema."""
-    return model._meta.db_table.rsplit(".", 1)[-1].strip('"`').lower()
+    return _own_name(model._meta.db_table)
+
+
+@lru_cache(maxsize=1024)
+def _own_name(db_table: str) -> str:
+    return db_table.rsplit(".", 1)[-1].strip('"`').lower()
 
 
 def sources(policy: ModelPolicy) -> Iterator[ModelType]:

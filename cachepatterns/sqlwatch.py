@@ -216,8 +216,7 @@ def _may_run_in_transaction(connection: BaseDatabaseWrapper, found: Statement, s
 def _concerns_us(found: Statement) -> bool:
     if found.kind is Kind.UNKNOWN:
         return True
-    tracked = site.tracked()
-    return any(name in tracked for name in written_tables(found))
+    return not site.tracked().keys().isdisjoint(written_tables(found))
 
 
 def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:

@@ -127,13 +127,12 @@ def is_idle(driver: Any) -> bool | None:
 
     Not what Django believes: ``BEGIN`` may have been sent by hand.
     """
-    if hasattr(driver, "in_transaction"):  # sqlite3
-        return not driver.in_transaction
-    pgconn = getattr(driver, "pgconn", None)  # psycopg
-    if pgconn is None:
-        return None
-    # Of a connection that is closed or broken libpq says that it is not known.
-    return _IS_IDLE.get(int(pgconn.transaction_status))
+    pgconn = getattr(driver, "pgconn", None)
+    if pgconn is not None:  # psycopg
+        # Of a connection that is closed or broken libpq says that it is not known.
+        return _IS_IDLE.get(pgconn.transaction_status)
+    inside = getattr(driver, "in_transaction", None)  # sqlite3
+    return None if inside is None else not inside
 
 
 _IDLE, _IN_TRANSACTION, _IN_ERROR, _UNKNOWN = 0, 2, 3, 4  # libpq's PGTransactionStatusType

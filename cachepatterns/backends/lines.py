@@ -204,7 +204,7 @@ def _exchange(
 
 def _send(connection: Any, words: Callable[[str], Sequence[Words]], doubted_at: float) -> int:
     commands = words(_ready(connection, doubted_at))
-    packed = b"".join(pack_command(tuple(command)) for command in commands)  # type: ignore[arg-type]
+    packed = b"".join(map(pack_command, map(tuple, commands)))  # type: ignore[arg-type]
     connection.send_packed_command((packed,), check_health=False)
     return len(commands)
 

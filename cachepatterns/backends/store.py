@@ -81,7 +81,7 @@ class Store:
 
     def call(self, operation: str, method: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         """Run a backend method; raises `BackendError`, counted, logged, breaker set."""
-        if self.is_open:
+        if self._open_until and self.is_open:
             raise BreakerOpen("the cache failed a moment ago")
         try:
             return method(*args, **kwargs)
@@ -249,10 +249,14 @@ class Store:
         finally:
             if self.near.is_used:
                 self.near.changed(wanted)
-        with self._lock:
-            for key in wanted:
-                self._undelivered.pop(key, None)
+        if self._undelivered:
+            self._paid(wanted)
         return True
+
+    def _paid(self, keys: Iterable[str]) -> None:
+        with self._lock:
+            for key in keys:
+                self._undelivered.pop(key, None)
 
     def _owe(self, keys: Iterable[str]) -> None:
         with self._lock:
@@ -267,9 +271,7 @@ class Store:
             owed = list(self._undelivered)
         if owed:
             self.call("invalidate", self.backend.delete, owed)
-            with self._lock:
-                for key in owed:
-                    self._undelivered.pop(key, None)
+            self._paid(owed)
 
 
 _stores: dict[str, Store] = {}
@@ -278,7 +280,8 @@ _stores_lock = threading.Lock()
 
 def current_store() -> Store:
     """The store of the alias in force. Raises `ConfigurationError` if it can't be one."""
-    return store_of(config().ALIAS)
+    alias = config().ALIAS
+    return _stores.get(alias) or store_of(alias)
 
 
 def counters_store() -> Store:

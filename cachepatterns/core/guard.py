@@ -28,6 +28,18 @@ def guard_of(tag: str) -> str:
     return "#" if tag.startswith("#") else tag.partition(":")[0]
 
 
+def by_guard(tags: Iterable[str]) -> dict[str, list[str]]:
+    """`tags`, in their order, by the names of their guards (`guard_of`)."""
+    found: dict[str, list[str]] = {}
+    for tag in tags:
+        guard = "#" if tag[:1] == "#" else tag.partition(":")[0]
+        if guard in found:
+            found[guard].append(tag)
+        else:
+            found[guard] = [tag]
+    return found
+
+
 def head_start(life: float) -> float:
     """Seconds by which a registration that lives `life` may be older than the transaction that it
     is for. A ``transaction_timeout`` and this together must not be longer than it lives."""

@@ -11,7 +11,7 @@ import decimal
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -60,6 +60,12 @@ def answer_key(asked_key: str) -> str:
 def tag_key(prefix: str, tag: str) -> str:
     """The key under which a tag's stamp stands."""
     return f"{prefix}:{TAG}:{tag}"
+
+
+def tag_keys(prefix: str, tags: Iterable[str]) -> list[str]:
+    """`tag_key` of each."""
+    head = tag_key(prefix, "")
+    return [head + tag for tag in tags]
 
 
 def guard_key(prefix: str, guard: str) -> str:

@@ -22,10 +22,12 @@ from __future__ import annotations
 import datetime
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any, Final
 
+NULL: Final = "NULL"
+"""How `None` is spelled, whatever the kind; no other value is."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.+-]{1,40}\Z")
 
 
@@ -106,6 +108,14 @@ def label_of(tag: str) -> str:
     return tag.partition("@")[0] if not tag.startswith("#") else tag.partition(":")[0]
 
 
+def count_of(label: str, tags: Iterable[str]) -> int:
+    """How many of the tags `label_of` says this of."""
+    if label.startswith("#"):
+        return [*map(label_of, tags)].count(label)
+    head = label + "@"
+    return len([tag for tag in tags if tag.startswith(head)])
+
+
 # -- canonical values ---------------------------------------------------------------------
 
 
@@ -170,12 +180,12 @@ def canonical(kind: str, value: Any) -> str:
 
     Raises `ValueError` or `TypeError` for a value that is not of its kind.
     """
-    return "NULL" if value is None else CANONICAL[kind](value)
+    return NULL if value is None else CANONICAL[kind](value)
 
 
 def _spell(value: object) -> str:
     if value is None:
-        return "NULL"
+        return NULL
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, uuid.UUID):
@@ -186,7 +196,7 @@ def _spell(value: object) -> str:
 
 def _safe(text: str) -> str:
     """`text` itself where it is short and plain, else a digest of it."""
-    if _PLAIN.match(text) and text != "NULL":
+    if _PLAIN.match(text) and text != NULL:
         return text
     return _digest(text)
 

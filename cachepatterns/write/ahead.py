@@ -98,9 +98,9 @@ def registered_ahead(connection: BaseDatabaseWrapper, query: Any) -> Fence | Non
 def _begin(connection: BaseDatabaseWrapper, query: Any) -> bool:
     """Begins to register what `query`, an UPDATE, may touch; not where the execute wrapper will
     not want that, and once where one of Django's methods calls the other."""
-    if connection.vendor != "postgresql" or in_transaction(connection):
+    if vars(connection).get(_AHEAD) is not None or connection.vendor != "postgresql":
         return False
-    if not config().SHORTCUTS or vars(connection).get(_AHEAD) is not None:
+    if in_transaction(connection) or not config().SHORTCUTS:
         return False
     policy = _policy(query)
     if policy is None or is_accounted() or wholesale() is not None or outbox.is_on(connection):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import models
@@ -29,8 +29,9 @@ MAX_TAGS = 1000
 log = BurstLog()
 Values = Mapping[str, Any]
 """What the database holds in the narrowed columns, by attname."""
-Heads = Sequence[tuple[Any, str, str]]
-"""Of each narrowed field: where its value is, the kind of value, what stands before it in tags."""
+Heads = Sequence[tuple[Any, str, Callable[[Any], str], str]]
+"""Of each narrowed field: where its value is, the kind of value, how that is spelled, and what
+stands before it in tags."""
 
 
 def tells_its_table(model: type[models.Model]) -> bool:
@@ -76,14 +77,14 @@ def _tags_of(
     tags = {tag.any_row_tag(label, database)}
     try:
         for before, after in rows:
-            for place, kind, head in heads:
+            for place, _, spelled, head in heads:
                 if before is not None:
                     old = before[place]
-                    tags.add(head + tag.canonical(kind, old))
+                    tags.add(head + (tag.NULL if old is None else spelled(old)))
                 if after is not None:
                     new = after[place]
                     if before is None or new != old or type(new) is not type(old):
-                        tags.add(head + tag.canonical(kind, new))
+                        tags.add(head + (tag.NULL if new is None else spelled(new)))
             if len(tags) > MAX_TAGS:
                 return model_tags(label, database)
     except (ValueError, TypeError, OverflowError):  # a value that can not be spelled
@@ -144,7 +145,7 @@ def foreseen_tags(
     set_to = {field.attname: value for field, _, value in query.values}
     tags = {tag.any_row_tag(policy.label, database), *rows}
     try:
-        for attname, kind, head in _heads(policy, database):
+        for attname, kind, spelled, head in _heads(policy, database):
             narrowing = policy.by_attname[attname]
             if narrowing.field.primary_key:
                 continue
@@ -152,7 +153,7 @@ def foreseen_tags(
             if type(value) is not _AS_STORED.get(kind):
                 prepared = narrowing.field.get_prep_value(value)
                 value = as_stored(narrowing, prepared, connection)
-            tags.add(head + tag.canonical(kind, value))
+            tags.add(head + (tag.NULL if value is None else spelled(value)))
     except (KeyError, *NO_VALUE):  # what is an expression too
         return set()
     return tags
@@ -162,7 +163,12 @@ def _heads(policy: ResolvedPolicy, database: str) -> Heads:
     known = policy.memo.get(("heads", database))
     if known is None:
         known = policy.memo["heads", database] = tuple(
-            (n.attname, n.kind, tag.field_tag(policy.label, database, _name(n), ""))
+            (
+                n.attname,
+                n.kind,
+                tag.CANONICAL[n.kind],
+                tag.field_tag(policy.label, database, _name(n), ""),
+            )
             for n in policy.narrowing
         )
     found: Heads = known

@@ -29,7 +29,7 @@ from msgspec import structs
 from cachepatterns import around
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
-from cachepatterns.core.key import tag_key
+from cachepatterns.core.key import tag_keys
 from cachepatterns.core.tag import label_of
 from cachepatterns.exceptions import ConfigurationError
 from cachepatterns.observe import BurstLog, InvalidationEvent, emit
@@ -70,32 +70,35 @@ def statement_fence(
     ``#`` if rules may follow; with `are_all` these tags are all that it may touch, and no others
     are kept from readers. `only` tells the tags of the rows that it may write at most, if that is
     known of one of the models. `ahead` is what was registered ahead for all of this, if anything
-    was (`write.ahead`). Does nothing inside a transaction. Only the database's own
-    refusal proves that nothing was written; after any other exception (a lost connection, an
-    interrupt) the registration is left to expire, and its purge bumps the model tags.
+    was (`write.ahead`): then none of the others is looked at. Does nothing inside a transaction.
+    Only the database's own refusal proves that nothing was written; after any other exception (a
+    lost connection, an interrupt) the registration is left to expire, and its purge bumps the
+    model tags.
     """
     if in_transaction(connection):
         yield None
         return
-    if may_begin and outbox.is_on(connection) and outbox.can_begin(connection):
-        with outbox.own_transaction(connection):
-            yield None
-        return
-    strict = [name for name in model_tags if is_strict(label_of(name))]
-    if not strict:
-        yield None
-        return
-    fence = ahead or Fence()
     if ahead is not None:
+        fence = ahead
         try:
-            ahead.stand()
+            fence.stand()
         except BaseException:
-            ahead.abandon(is_over=False)  # else it would be renewed for as long as the error lives
+            fence.abandon(is_over=False)  # else it would be renewed for as long as the error lives
             raise
-    elif are_all:
-        fence.add(strict)
     else:
-        fence.add_everything(strict, only())
+        if may_begin and outbox.is_on(connection) and outbox.can_begin(connection):
+            with outbox.own_transaction(connection):
+                yield None
+            return
+        strict = [name for name in model_tags if is_strict(label_of(name))]
+        if not strict:
+            yield None
+            return
+        fence = Fence()
+        if are_all:
+            fence.add(strict)
+        else:
+            fence.add_everything(strict, only())
     try:
         yield fence
     except REFUSALS:
@@ -181,7 +184,7 @@ def deliver(events: Iterable[InvalidationEvent], fence: Fence | None = None) -> 
     def bump() -> bool:
         if fence is not None:
             return fence.release(tags)
-        return current_store().bump(tag_key(prefix, tag) for tag in sorted(tags))
+        return current_store().bump(tag_keys(prefix, sorted(tags)))
 
     try:
         if around.hooks:

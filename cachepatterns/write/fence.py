@@ -19,8 +19,8 @@ from weakref import WeakSet
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core import tag as tags
-from cachepatterns.core.guard import EVERYTHING, guard_of, head_start
-from cachepatterns.core.key import guard_key, mark_key, tag_key
+from cachepatterns.core.guard import EVERYTHING, by_guard, guard_of, head_start
+from cachepatterns.core.key import guard_key, mark_key, tag_key, tag_keys
 from cachepatterns.exceptions import BackendError, ConfigurationError, WriteRefused
 from cachepatterns.observe import BurstLog
 
@@ -68,14 +68,11 @@ class Fence:
                 self.stand()
             return
         prefix = config().PREFIX
-        wanted: dict[str, list[str]] = {}
-        for name in sorted(names):
-            wanted.setdefault(guard_of(name), []).append(tag_key(prefix, name))
-        new: dict[str, list[str]] = {}
+        wanted, new = by_guard(sorted(names)), dict[str, list[str]]()
         with self._lock:
-            for name, keys in wanted.items():
+            for name, under in wanted.items():
                 guard, everything = guard_key(prefix, name), model_key(prefix, name)
-                known = self._guards.get(guard, [])
+                known, keys = self._guards.get(guard, []), tag_keys(prefix, under)
                 if known[:1] == [everything]:
                     continue
                 added = [key for key in keys if key not in known] if known else keys
@@ -124,7 +121,7 @@ class Fence:
     def release(self, names: Iterable[str]) -> bool:
         """Bump the tags and take the registration back; returns whether Redis did it."""
         prefix = config().PREFIX
-        keys = [tag_key(prefix, name) for name in sorted(set(names))]
+        keys = tag_keys(prefix, sorted(set(names)))
         mark = mark_key(prefix, self.token) if self.leaves_mark else ""
         with self._lock:
             _open.discard(self)

@@ -76,12 +76,13 @@ class Telling:
     @contextmanager
     def around(self) -> Iterator[None]:
         """Keep readers away while the statement runs, and whatever ends it lose no write."""
-        guarded = closing_tags(self.policy, self.database)
-        if self.beyond is not None:
-            guarded |= closing(self.beyond.tags)
         ahead = None if self.query is None else registered_ahead(self.connection, self.query)
+        guarded: set[str] = set()
         if ahead is None:
             self._foresee()
+            guarded = closing_tags(self.policy, self.database)
+            if self.beyond is not None:
+                guarded |= closing(self.beyond.tags)
         with statement_fence(self.connection, guarded, only=self._only, ahead=ahead) as self.fence:
             try:
                 yield
@@ -131,12 +132,12 @@ class Telling:
         policy = self.policy
         tags = told_tags(policy, self.database, pairs)
         if policy.has_rules:
-            tags |= rule_tags(policy, self._changes([self._named(pair) for pair in pairs]))
+            tags |= rule_tags(policy, self._changes(pairs))
         through: Rows = ()
         if policy.policy.write_through:
             named = [self._named((None, after))[1] for _, after in pairs]
             through = self._written_through([row for row in named if row is not None])
-        self._record(tags, self._key(self._named(pairs[0])) if len(pairs) == 1 else None, through)
+        self._record(tags, self._pk(pairs[0]) if len(pairs) == 1 else None, through)
 
     def _named(self, pair: Pair) -> NamedPair:
         """The values by their attnames."""
@@ -157,13 +158,14 @@ class Telling:
             return ()
         return tuple((label, row) for row in rows)
 
-    def _key(self, values: NamedPair) -> Any:
+    def _pk(self, pair: Pair) -> Any:
         """The primary key: a tuple where it is composite."""
-        row, meta = values[1] or values[0] or {}, self.policy.model._meta
-        found = tuple(row[field.attname] for field in meta.pk_fields)
-        return found[0] if len(found) == 1 else found
+        before, after = pair
+        row: Any = before if after is None else after
+        found = [row[place] for place in self.policy.told_pk]
+        return found[0] if len(found) == 1 else tuple(found)
 
-    def _changes(self, values: Sequence[NamedPair]) -> list[Change]:
+    def _changes(self, pairs: Sequence[Pair]) -> list[Change]:
         """The rows as the model would give them: through the fields' converters."""
         converters = {}
         for field in self.fields:
@@ -185,17 +187,20 @@ class Telling:
                 given[attname] = value
             return RowValues(given)
 
-        return [
-            Change(
-                model=self.policy.model,
-                pk=self._key(pair),
-                before=converted(pair[0]),
-                after=converted(pair[1]),
-                using=self.connection.alias,
-                source=self.source,
+        changes = []
+        for pair in pairs:
+            before, after = self._named(pair)
+            changes.append(
+                Change(
+                    model=self.policy.model,
+                    pk=self._pk(pair),
+                    before=converted(before),
+                    after=converted(after),
+                    using=self.connection.alias,
+                    source=self.source,
+                )
             )
-            for pair in values
-        ]
+        return changes
 
     def _record(self, tags: set[str], pk: Any, rows: Rows = ()) -> None:
         label, beyond = self.policy.label, self.beyond

@@ -274,6 +274,18 @@ def test_a_release_leaves_other_writers_where_they_are(backend):
     assert mint(backend, {"t": b"x"}) == [b"x"]
 
 
+def test_a_fence_and_a_release_bump_any_number_of_tags(backend):
+    """Not one more or less where a script takes them in parts; Lua hands over 8,000 at most."""
+    keys = [f"t{n}" for n in range(10_001)]
+    for bump in (
+        lambda: backend.fence("w", {"g": keys}, life=MINUTE),
+        lambda: backend.release("w", ["g"], keys, life=MINUTE),
+    ):
+        put(backend, **dict.fromkeys([*keys, "kept"], b"x"))
+        bump()
+        assert backend.get_many([*keys, "kept"]) == [*[None] * len(keys), b"x"]
+
+
 @pytest.mark.parametrize("named", [["t"], ["*", "t"]])
 def test_an_expired_registration_is_purged_with_the_bump_that_it_names(backend, named):
     mint(backend, {"t": b"one"})

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from cachepatterns import tag
-from cachepatterns.backends.store import Store
+from cachepatterns.backends.store import current_store
 from cachepatterns.warming import jobs
 from tests.app.caching import ItemPolicy
 from tests.app.models import Category, Item
@@ -235,7 +235,7 @@ def test_interrupted_its_workers_end_what_they_do_and_leave(run, warmable, monke
 
 def test_when_redis_goes_away_the_database_is_left_alone(run, warmable, monkeypatch):
     """Each further question would be one for the database, and none would be stored."""
-    monkeypatch.setattr(Store, "is_open", True)
+    monkeypatch.setattr(current_store(), "_open_until", float("inf"))
     monkeypatch.setattr(
         "cachepatterns.management.commands.cache_warm.Command._open_guards", lambda *args: None
     )

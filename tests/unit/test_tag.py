@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachepatterns.core.guard import by_guard, guard_of
 from cachepatterns.core.tag import (
     ANY,
     CANONICAL,
     any_row_tag,
     canonical,
+    count_of,
     field_tag,
     label_of,
     model_tag,
@@ -154,3 +156,20 @@ def test_arguments_are_never_run_together(one, other):
 )
 def test_a_tag_tells_whose_it_is(name, label):
     assert label_of(name) == label
+
+
+TAGS = ["shop.product@3f2a", "shop.product@3f2a:pk=7", "shop.productline@3f2a:pk=7"]
+TAGS += ["#", "#catalog", "#catalog:5:6", "#catalogue:5"]
+
+
+@pytest.mark.parametrize("label", {*map(label_of, TAGS), "shop.order", "#other"})
+def test_tags_are_counted_by_whose_they_are(label):
+    assert count_of(label, TAGS) == [label_of(name) for name in TAGS].count(label)
+
+
+def test_tags_are_gathered_by_their_guards_in_their_order():
+    found = by_guard(TAGS)
+    assert found == {
+        guard: [name for name in TAGS if guard_of(name) == guard] for guard in map(guard_of, TAGS)
+    }
+    assert found["#"] == TAGS[3:]

@@ -21,10 +21,15 @@ local run, life = ARGV[1], tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- Many by one command, but no more than Lua can hand over.
+local function delete(keys, first)
+  for i = first, #keys, 1000 do
+    redis.call('DEL', unpack(keys, i, math.min(i + 999, #keys)))
+  end
+end
+
 local function bump(fence)
-  local first = 2
-  if fence[2] == '*' then first = 3 end
-  for i = first, #fence do redis.call('DEL', fence[i]) end
+  delete(fence, fence[2] == '*' and 3 or 2)
 end
 
 local asked = false

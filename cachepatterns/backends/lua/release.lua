@@ -5,7 +5,7 @@
 -- tells the relays that all of this has been done: it reaches a replica with the bump or not
 -- at all.
 local token = ARGV[3]
-for i = 6, #ARGV do redis.call('DEL', ARGV[i]) end
+delete(ARGV, 6)
 for i = 1, #KEYS do
   local guard, changed = read_guard(KEYS[i])
   if guard.f[token] then

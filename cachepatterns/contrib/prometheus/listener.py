@@ -11,7 +11,7 @@ from typing import Any
 
 from cachepatterns.contrib.prometheus import metrics
 from cachepatterns.core import outcome
-from cachepatterns.core.tag import label_of
+from cachepatterns.core.tag import count_of
 from cachepatterns.observe import (
     ErrorEvent,
     Event,
@@ -135,8 +135,7 @@ class Listener:
             # Named tags by their family, which a project has few of.
             told = self._pattern(label, "#") if label.startswith("#") else label
             self._count(metrics.invalidations, told, source)(1)
-            own = [tag for tag in event.tags if label_of(tag) == label]
-            self._count(metrics.tags, told)(len(own))
+            self._count(metrics.tags, told)(count_of(label, event.tags))
         self._invalidate(event.seconds)
         if not event.delivered:
             metrics.failures.inc()

@@ -23,9 +23,12 @@ from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import Store, current_store
 from cachepatterns.core.stamp import new_stamp
 from cachepatterns.read import eligibility, loading, lookup
-from cachepatterns.transactions import pending_writes
+from cachepatterns.registry import site
+from cachepatterns.transactions import database_id, pending_writes
 from cachepatterns.write import dispatch, telling
+from cachepatterns.write.changes import closing_tags
 from cachepatterns.write.fence import Fence
+from tests.app.models import Category
 from tests.protocol.moves import Point
 from tests.protocol.replay.actors import acting
 from tests.protocol.replay.outbox_sabotage import OUTBOX_SABOTAGES
@@ -158,10 +161,12 @@ def bump_before_statement() -> Iterator[None]:
         ahead: Fence | None = None,
         **kwargs: object,
     ) -> Iterator[None]:
-        fence, names = ahead or Fence(), list(model_tags)
+        fence = ahead or Fence()
         if ahead is None:
-            fence.add_everything(names)
-        fence.release(names)
+            fence.add_everything(model_tags)
+        policy = site.policy_for(Category)
+        assert policy is not None
+        fence.release(closing_tags(policy, database_id(connection)))
         yield None
 
     with (
@@ -230,7 +235,7 @@ SABOTAGES: Mapping[str, tuple[str, Sabotage]] = {
     ),
     "release leaves stamps": (
         "`release.lua` deletes no stamps",
-        in_script("release", "for i = 6, #ARGV do redis.call('DEL', ARGV[i]) end", ""),
+        in_script("release", "delete(ARGV, 6)", ""),
     ),
     "fence leaves stamps": (
         "`fence.lua` deletes no stamps",
