@@ -4,11 +4,15 @@ import uuid
 from decimal import Decimal
 
 import pytest
-from django.db import connection
+from django.core.cache import caches
+from django.db import connection, connections
 from django.db.models import F, Q, QuerySet, Value
 
 from cachepatterns import uncached
+from cachepatterns.read.plans import _ATTRIBUTE as PLANS
+from cachepatterns.read.rowplans import _PLANS as ROW_PLANS
 from tests.app.models import Category, CheapItem, Everything, Item, Place, Shop
+from tests.calm import nobody_writes
 from tests.differential.freezing import freeze
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -166,6 +170,39 @@ OTHER = [
 @pytest.mark.parametrize("texts", [GET, IN_BULK, OTHER], ids=["get", "in_bulk", "other"])
 def test_unusual_calls_give_or_raise_what_django_does(rows, texts):
     assert unlike(Item, texts) == []
+
+
+KEYED = [
+    "q.get(pk=key)",
+    "q.get(sku=key)",
+    "q.in_bulk([key])",
+    'q.in_bulk([key], field_name="sku")',
+    "q.filter(pk=key).count()",
+    "q.filter(category=key).exists()",
+    "list(q.filter(sku=key))",
+    "list(q.filter(pk__in=[key, 2]))",
+    'list(q.filter(stock__lte=key).values_list("pk"))',
+    "q.filter(active=key).first()",
+    "list(q.exclude(second=key))",
+]
+
+
+@pytest.mark.parametrize("text", KEYED)
+def test_an_odd_argument_leaves_nothing_to_those_who_ask_later(rows, text):
+    """Of queries of one kind plans and texts are kept, and are complete with the second: that one
+    is odd. None of them finds anything cached."""
+    redis = caches["default"].client.get_client(write=True)
+    usual = "s1" if "sku" in text else 1
+    wrong = []
+    for odd in KEYS:
+        for kept in (PLANS, ROW_PLANS):
+            vars(connections["default"]).pop(kept, None)
+        for key in (usual, odd, usual):
+            redis.flushdb()
+            nobody_writes()
+            if unlike(Item, [text], key=key):
+                wrong.append((odd, key))
+    assert wrong == []
 
 
 def test_more_keys_than_the_database_takes_parameters_are_asked_for_in_parts(
