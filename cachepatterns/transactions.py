@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -208,7 +208,8 @@ def _call_hooks(connection: BaseDatabaseWrapper) -> None:
 
 # -- connections whose session was changed -------------------------------------------------
 
-_customised: WeakSet[Any] = WeakSet()
+_CUSTOMISED = "_cachepatterns_customised"
+"""The attribute of a connection that refers to the driver's whose session was changed."""
 
 
 def mark_customised(connection: BaseDatabaseWrapper) -> None:
@@ -216,19 +217,20 @@ def mark_customised(connection: BaseDatabaseWrapper) -> None:
 
     Forgotten when the driver's connection is replaced.
     """
-    if connection.connection is not None:
+    known, driver = vars(connection), connection.connection
+    mark: Any = True  # where the driver's can not be referred to: for good
+    if driver is not None and known.get(_CUSTOMISED) is not True:
         with contextlib.suppress(TypeError):
-            _customised.add(connection.connection)
-            return
-    connection.__dict__["_cachepatterns_customised"] = True
+            mark = ref(driver)
+    known[_CUSTOMISED] = mark
 
 
 def is_customised(connection: BaseDatabaseWrapper) -> bool:
-    return (
-        connection.connection in _customised
-        if connection.connection is not None and _customised
-        else False
-    ) or connection.__dict__.get("_cachepatterns_customised", False)
+    mark = vars(connection).get(_CUSTOMISED)
+    if mark is None or mark is True:
+        return mark is True
+    driver = connection.connection
+    return driver is not None and mark() is driver
 
 
 # -- which database -------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class RowPlan:
         connection = connections[using]
         self.made_under = _now()
         self.policy, self.narrowing, self.using = policy, narrowing, using
-        self._connection = connection
+        self.connection = connection
         self._model = policy.model
         query: Any = sql.Query(policy.model)
         compiler = query.get_compiler(using=using)
@@ -93,7 +93,7 @@ class RowPlan:
         prepared = self.narrowing.field.get_prep_value(value)
         if prepared is None:
             raise TypeError("NULL equals no value")
-        return prepared, tag.canonical(kind, as_stored(self.narrowing, prepared, self._connection))
+        return prepared, tag.canonical(kind, as_stored(self.narrowing, prepared, self.connection))
 
     def spell_all(self, values: Iterable[Any]) -> dict[str, Any]:
         """Values as they are asked for, by their spellings."""
@@ -165,7 +165,7 @@ def why_no_rows(model: type[models.Model], name: str, using: str) -> tuple[RowPl
     plan = row_plan(policy, model, name, using)
     if plan is None:
         return None, "no row cache"
-    reason = why_not_here(connections[using], using, policy)
+    reason = why_not_here(plan.connection, using, policy)
     return (None, reason) if reason else (plan, "")
 
 
