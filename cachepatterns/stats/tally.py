@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cachepatterns.core import outcome
+from cachepatterns.core.tag import count_of
 from cachepatterns.observe import (
     ErrorEvent,
     Event,
@@ -119,7 +120,7 @@ class Tally:
         self._word(fields.EVENTS)
         for label in event.labels:
             self._word(fields.INVALIDATIONS, label, last=event.source)
-            self._word(fields.TAGS, label, by=sum(t.startswith(f"{label}@") for t in event.tags))
+            self._word(fields.TAGS, label, by=count_of(label, event.tags))
             if event.coarse and _by_table(event, label):
                 self._word(fields.COARSE, label)
                 self._site(label, _call_site(event))

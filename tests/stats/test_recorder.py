@@ -120,6 +120,13 @@ def test_invalidations_are_counted_and_the_newest_are_listed(clock, recorder):
     assert item.sources == {"save": 1, "raw SQL": 1}
 
 
+def test_the_tags_of_a_family_are_counted_as_those_of_a_model(clock, recorder):
+    recorder(InvalidationEvent(("app.item", "#t"), ("app.item@ab", "#t:1", "#t:2", "#u"), "save"))
+    recorder.flush()
+    found = report(at=clock.now)
+    assert [found.model(label).numbers.tags for label in ("app.item", "#t")] == [1, 2]
+
+
 def test_two_hundred_invalidations_are_kept(clock, recorder):
     for number in range(250):
         recorder(InvalidationEvent(("app.item",), (f"#t:{number}",), "save"))
