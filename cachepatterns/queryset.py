@@ -29,6 +29,7 @@ from cachepatterns.read.raw import CachedRawQuery, declared_tags
 from cachepatterns.read.rowplans import why_no_rows
 from cachepatterns.read.rows import found_row, get_rows
 from cachepatterns.resolving import check_lifetime
+from cachepatterns.write import onerow
 
 M = TypeVar("M", bound=models.Model)
 _ROW_BY_ROW = ("get", "in_bulk", "filter", "_filter_or_exclude", "_chain", "_clone", "_fetch_all")
@@ -194,6 +195,33 @@ class CachedQuerySetMixin(NotingMixin):
             if found is not None:
                 return found
         return super().aggregate(*args, **kwargs)  # type: ignore[misc]
+
+    # -- writes of one row ------------------------------------------------------------------------
+
+    def update(self, **kwargs: Any) -> int:
+        """As Django's; of one row by its primary key without compiling the statement."""
+        if kwargs and self._leaves_to_django("update"):
+            found = onerow.update(self, kwargs)
+            if found is not None:
+                self._result_cache = None
+                return found
+        written: int = super().update(**kwargs)  # type: ignore[misc]
+        return written
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def _update(self, values: Any, *returning: Any) -> Any:
+        """The same for ``save()``. Since Django 6.0 with the fields that are to be returned; with
+        none of them, an empty tuple stands for each row."""
+        if values and not any(returning) and self._leaves_to_django("_update"):
+            found = onerow.save(self, values)
+            if found is not None:
+                self._result_cache = None
+                return [()] * found if returning and returning[0] is not None else found
+        return super()._update(values, *returning)  # type: ignore[misc]
+
+    _update.alters_data = True  # type: ignore[attr-defined]
+    _update.queryset_only = False  # type: ignore[attr-defined]
 
     # -- raw SQL ------------------------------------------------------------------------------
 

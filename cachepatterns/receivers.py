@@ -37,18 +37,27 @@ def connect() -> None:
 
 def saved(sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
     """Name the object that was saved, unless the statement has named it already."""
-    policy = site.policy_for(sender)
     connection = connections[using]
-    if policy is None or policy.pk is None or policy.tier.ttl is None or wholesale():
+    pending = pending_writes(connection)
+    if pending is None and connection.vendor == "postgresql":
+        return  # in autocommit the tags are bumped already
+    policy = site.policy_for(sender)
+    if policy is None or policy.pk is None or policy.tier.ttl is None:
         return
-    if _sets_only_ignored(policy, kwargs.get("update_fields")):
+    pk = str(instance.pk)
+    if pending is not None:
+        for event in pending.events:
+            if event.object_pk == pk and event.object_label == policy.label:
+                return
+    if wholesale() or _sets_only_ignored(policy, kwargs.get("update_fields")):
         return
     again = _to_read_again(policy, connection, instance, kwargs.get("created", False))
-    pending = pending_writes(connection)
-    if pending is None and again:
-        write_through([InvalidationEvent((policy.label,), (), "save", using, rows=again)], True)
-    if pending is None or any(event.object_pk == str(instance.pk) for event in pending.events):
-        return  # in autocommit the tags are bumped already
+    if pending is None:
+        if again:
+            write_through(
+                [InvalidationEvent((policy.label,), (), "save", using, rows=again)], True
+            )
+        return
     try:
         spelled = tag.canonical(policy.pk.kind, instance.pk)
     except (ValueError, TypeError):
@@ -60,7 +69,7 @@ def saved(sender: type[models.Model], instance: models.Model, using: str, **kwar
             tags=(tag.row_tag(policy.label, database_id(connection), spelled),),
             source="save",
             using=using,
-            object_pk=str(instance.pk),
+            object_pk=pk,
             object_label=policy.label,
             rows=again,
         ),

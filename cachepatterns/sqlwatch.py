@@ -34,6 +34,7 @@ from cachepatterns.write.coarse import coarse_event, written_tables
 from cachepatterns.write.dispatch import REFUSALS, mark_written, record, statement_fence
 from cachepatterns.write.fence import Fence
 from cachepatterns.write.ignoring import ignored_event
+from cachepatterns.write.onerow import handed_over
 from cachepatterns.write.wholesale import wholesale
 
 log = BurstLog()
@@ -79,6 +80,9 @@ def watch(
     # Before it runs: what follows in this transaction must see what it wrote, even if
     # the statement should fail half-way.
     mark_written(connection)
+    told = handed_over(connection, sql)
+    if told is not None:
+        return _run(told, execute, params, found, context)
     if found.kind is Kind.TRANSACTION or not _concerns_us(found):
         return execute(sql, params, many, context)
 
@@ -100,17 +104,29 @@ def watch(
             return _recorded(connection, ignoring, fence, run)
     telling = _telling(connection, found, sql, params, many, context["cursor"])
     if telling is not None:
-        return telling.run(
-            lambda text, given: execute(_marked(text, connection, found), given, False, context),
-            params,
-            context["cursor"],
-        )
+        return _run(telling, execute, params, found, context)
     event = _event(connection, None if found.kind is Kind.UNKNOWN else found)
     if event is None:
         return execute(sql, params, many, context)
     may_begin = _may_run_in_transaction(connection, found, sql)
     with statement_fence(connection, closing(event.tags), may_begin=may_begin) as fence:
         return _recorded(connection, event, fence, run)
+
+
+def _run(
+    telling: Appended,
+    execute: Callable[..., Any],
+    params: Any,
+    found: Statement,
+    context: dict[str, Any],
+) -> Any:
+    """What a statement answers that tells its rows."""
+    connection = context["connection"]
+
+    def run(text: str, given: Any) -> Any:
+        return execute(_marked(text, connection, found), given, False, context)
+
+    return telling.run(run, params, context["cursor"])
 
 
 def _recorded(

@@ -26,7 +26,8 @@ from cachepatterns.registry import site
 from cachepatterns.transactions import database_id, in_transaction
 from cachepatterns.write import outbox
 from cachepatterns.write.accounting import is_accounted
-from cachepatterns.write.changes import closing_tags, only_rows, tells_its_table
+from cachepatterns.write.changes import closing_tags, tells_its_table
+from cachepatterns.write.concerns import ByQuery, Concerned
 from cachepatterns.write.fence import Fence
 from cachepatterns.write.wholesale import wholesale
 
@@ -103,20 +104,35 @@ def _begin(connection: BaseDatabaseWrapper, query: Any) -> bool:
     if in_transaction(connection) or not config().SHORTCUTS:
         return False
     policy = _policy(query)
-    if policy is None or is_accounted() or wholesale() is not None or outbox.is_on(connection):
+    if policy is None or is_accounted() or wholesale() is not None:
         return False
+    database = database_id(connection)
+    concerned = ByQuery(query, policy, connection, database)
+    fence = registering(connection, policy, database, concerned)
+    if fence is None:
+        return False
+    vars(connection)[_AHEAD] = fence, query
+    return True
+
+
+def registering(
+    connection: BaseDatabaseWrapper, policy: ResolvedPolicy, database: str, concerned: Concerned
+) -> Fence | None:
+    """A registration, on its way, of what a statement in autocommit may touch; `None` where its
+    event is recorded in a transaction of its own, or it can not be registered now.
+
+    Raises `WriteRefused` if that is the policy."""
+    if outbox.is_on(connection):
+        return None
     try:
-        database = database_id(connection)
         fence = Fence()
-        only = only_rows(query, policy, connection, database)
-        fence.add_everything(closing_tags(policy, database), only, ahead=True)
+        fence.add_everything(closing_tags(policy, database), concerned.rows(), ahead=True)
     except WriteRefused:
         raise
     except Exception:
         log.log("cachepatterns could not register an UPDATE ahead", exc_info=True)
-        return False
-    vars(connection)[_AHEAD] = fence, query
-    return True
+        return None
+    return fence
 
 
 def _policy(query: Any) -> ResolvedPolicy | None:

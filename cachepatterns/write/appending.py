@@ -15,16 +15,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.core.sqltext import MEMO_BELOW, Statement
+from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site
+from cachepatterns.write.ahead import registered_ahead
 from cachepatterns.write.authorship import VERBS, Own, own_statement
 from cachepatterns.write.changes import tells_its_table
 from cachepatterns.write.coarse import coarse_event, origin, reached_from, written_tables
+from cachepatterns.write.concerns import ByQuery
 from cachepatterns.write.oldvalues import UpdateWithOldValues, with_old_values
 from cachepatterns.write.refetched import Refetched
 from cachepatterns.write.telling import Pair, Telling, told_columns
@@ -145,12 +148,14 @@ def appended(
     if found.verb == "INSERT":
         return _insert(telling, own, text, sql)
     if beyond is None:
-        telling.query = own.compiler.query
+        query = own.compiler.query
+        telling.concerned = ByQuery(query, policy, connection, telling.database)
+        telling.ahead = partial(registered_ahead, connection, query)
     if not text.has_where:
         return None if own.returned else WholeTable(telling, own, sql, ())
     if found.verb == "DELETE":
         return Appended(telling, own, _returning(telling, stem, sql), ("old",))
-    if _tells_old(connection):
+    if tells_old(connection):
         return Appended(telling, own, _returning(telling, stem, sql, "old", "new"), ("old", "new"))
     saves = telling.source == "save"
     told = with_old_values(own.compiler, stem, params, telling.fields, own.returned, saves=saves)
@@ -163,7 +168,7 @@ def _insert(telling: Telling, own: Own, text: Text, sql: str) -> Appended | None
     if offered > 1 and not features.can_return_rows_from_bulk_insert:
         return None
     if text.upserts:
-        if not _tells_old(telling.connection):
+        if not tells_old(telling.connection):
             return None
         return Appended(telling, own, _returning(telling, stem, sql, "old", "new"), ("old", "new"))
     # Of rows that conflict with others, and are ignored, nothing is told: nothing is written.
@@ -174,12 +179,23 @@ def _insert(telling: Telling, own: Own, text: Text, sql: str) -> Appended | None
 
 def _returning(telling: Telling, stem: str, sql: str, *sides: str) -> str:
     """The statement with the told columns, after those that Django returns."""
-    memo, connection = telling.policy.memo, telling.connection
-    columns = memo.get((connection.vendor, sides))
-    if columns is None:
-        columns = ", ".join(told_columns(connection, telling.fields, *sides))
-        memo[connection.vendor, sides] = columns
+    columns = _told(telling.policy, telling.connection, sides)
     return f"{sql}, {columns}" if stem != sql else f"{sql} RETURNING {columns}"
+
+
+def told_text(
+    policy: ResolvedPolicy, connection: BaseDatabaseWrapper, sql: str, *sides: str
+) -> str:
+    """`sql`, which returns nothing, with the columns that tell its rows."""
+    return f"{sql} RETURNING {_told(policy, connection, sides)}"
+
+
+def _told(policy: ResolvedPolicy, connection: BaseDatabaseWrapper, sides: Sequence[str]) -> str:
+    columns: str | None = policy.memo.get((connection.vendor, sides))
+    if columns is None:
+        columns = ", ".join(told_columns(connection, policy.told, *sides))
+        policy.memo[connection.vendor, sides] = columns
+    return columns
 
 
 class Text(NamedTuple):
@@ -220,7 +236,7 @@ def _tells(connection: BaseDatabaseWrapper, verb: str) -> bool:
     return connection.vendor in {"sqlite", "mysql"} and verb != "UPDATE" and returns
 
 
-def _tells_old(connection: BaseDatabaseWrapper) -> bool:
+def tells_old(connection: BaseDatabaseWrapper) -> bool:
     """Whether RETURNING knows ``old`` and ``new``."""
     if connection.vendor != "postgresql":
         return False

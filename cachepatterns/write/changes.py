@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import models
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.core import tag
 from cachepatterns.core.change import UNKNOWN, Change
-from cachepatterns.narrowing import (
-    NO_VALUE,
-    as_stored,
-    narrowing_lookups,
-    sole_integer,
-    spellings,
-    values_of,
-)
 from cachepatterns.observe import BurstLog
 from cachepatterns.policy import Narrowing, ResolvedPolicy
 from cachepatterns.registry import site, table_name
@@ -47,7 +37,7 @@ def row_tags(
     policy: ResolvedPolicy, database: str, rows: Iterable[tuple[Values | None, Values | None]]
 ) -> set[str]:
     """The tags of rows given as ``(before, after)``; `None` where there was no row."""
-    return _tags_of(policy, database, rows, _heads(policy, database))
+    return _tags_of(policy, database, rows, heads_of(policy, database))
 
 
 def told_tags(
@@ -59,7 +49,7 @@ def told_tags(
     heads = policy.memo.get(("told", database))
     if heads is None:
         places = {field.attname: place for place, field in enumerate(policy.told)}
-        heads = tuple((places[name], *rest) for name, *rest in _heads(policy, database))
+        heads = tuple((places[name], *rest) for name, *rest in heads_of(policy, database))
         policy.memo["told", database] = heads
     return _tags_of(policy, database, rows, heads)
 
@@ -110,56 +100,8 @@ def closing(tags: Iterable[str]) -> set[str]:
     return {tag.ALL_NAMED if name.startswith("#") else name for name in tags}
 
 
-def only_rows(
-    query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper, database: str
-) -> tuple[str, ...]:
-    """The tags of the rows that `query`, an UPDATE or DELETE of the policy's model, touches at
-    most; empty where its conditions do not say so, or rows get another primary key."""
-    for field, *_ in getattr(query, "values", ()):
-        if field.primary_key:
-            return ()
-    key = sole_integer(query, policy)
-    if key is not None:
-        return (tag.row_tag(policy.label, database, str(key)),)
-    for narrowing, lookup in narrowing_lookups(query, policy, connection):
-        if narrowing is policy.pk:
-            with contextlib.suppress(*NO_VALUE):
-                spelled = spellings(narrowing, values_of(lookup), connection)
-                return tuple(tag.row_tag(policy.label, database, value) for value in spelled)
-    return ()
-
-
-_AS_STORED = {"integer": int, "text": str}
-"""Values of these types are in the database what they are here."""
-
-
-def foreseen_tags(
-    query: Any, policy: ResolvedPolicy, connection: BaseDatabaseWrapper, database: str
-) -> set[str]:
-    """The tags that `query`, an UPDATE of the row with one primary key, concerns if it moves the
-    row from no list to another, as ``save()`` mostly does not; empty where it sets not all of
-    what lists are narrowed by, or to values that the database will work out."""
-    rows = only_rows(query, policy, connection, database)
-    if len(rows) != 1:
-        return set()
-    set_to = {field.attname: value for field, _, value in query.values}
-    tags = {tag.any_row_tag(policy.label, database), *rows}
-    try:
-        for attname, kind, spelled, head in _heads(policy, database):
-            narrowing = policy.by_attname[attname]
-            if narrowing.field.primary_key:
-                continue
-            value = set_to[attname]
-            if type(value) is not _AS_STORED.get(kind):
-                prepared = narrowing.field.get_prep_value(value)
-                value = as_stored(narrowing, prepared, connection)
-            tags.add(head + (tag.NULL if value is None else spelled(value)))
-    except (KeyError, *NO_VALUE):  # what is an expression too
-        return set()
-    return tags
-
-
-def _heads(policy: ResolvedPolicy, database: str) -> Heads:
+def heads_of(policy: ResolvedPolicy, database: str) -> Heads:
+    """The narrowed fields, as they stand in tags; by their attnames."""
     known = policy.memo.get(("heads", database))
     if known is None:
         known = policy.memo["heads", database] = tuple(

@@ -25,14 +25,15 @@ WRITERS = {
     ("django.db.models.query", "bulk_create"): "bulk",
     ("django.db.models.query", "bulk_update"): "bulk",
     ("django.db.models.query", "update"): "update",
+    ("cachepatterns.queryset", "update"): "update",
     ("django.db.models.deletion", "delete"): "delete",
     ("django.db.models.fields.related_descriptors", "_add_items"): "m2m",
     ("django.db.models.fields.related_descriptors", "_remove_items"): "m2m",
     ("django.db.models.fields.related_descriptors", "clear"): "m2m",
     ("django.db.migrations.executor", "apply_migration"): "migration",
 }
-"""The functions of Django in which a write begins, and what it is called: where one calls
-another, by that which the user has called."""
+"""The functions, Django's and ours, in which a write begins, and what it is called: where one
+calls another, by that which the user has called."""
 
 
 _NOT_THE_USERS = (

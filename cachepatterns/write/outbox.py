@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.apps import apps
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.conf import config
 from cachepatterns.core.guard import guard_of
 from cachepatterns.exceptions import OutboxMissing
-from cachepatterns.models import InvalidationEvent as Row
 from cachepatterns.observe import BurstLog, InvalidationEvent
 from cachepatterns.registry import site
 from cachepatterns.transactions import PendingWrites, aliases_by_database, database_id, is_undone
@@ -26,6 +26,12 @@ log = BurstLog()
 
 _migrating: set[str] = set()
 """Aliases that are being migrated: until its turn has come, the table may be missing."""
+
+
+def _table() -> Any:
+    """What Django knows of the outbox's table. Looked up late: querysets write too, and may be
+    imported before any model."""
+    return apps.get_model("cachepatterns", "InvalidationEvent")._meta
 
 
 def is_on(connection: BaseDatabaseWrapper) -> bool:
@@ -85,7 +91,7 @@ def _covered(tag: str, recorded: set[str]) -> bool:
 
 
 def _insert(connection: BaseDatabaseWrapper, token: str, source: str, payload: Any) -> None:
-    quote, meta = connection.ops.quote_name, Row._meta
+    quote, meta = connection.ops.quote_name, _table()
     columns = ", ".join(map(quote, ("token", "source", "payload")))
     sql = f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES (%s, %s, %s)"
     value = connection.ops.adapt_json_value(payload, None)
@@ -114,7 +120,7 @@ def _has_table(connection: BaseDatabaseWrapper) -> bool:
     if connection.alias not in _migrating:
         return True
     with connection.cursor() as cursor:
-        found = Row._meta.db_table in connection.introspection.table_names(cursor)
+        found = _table().db_table in connection.introspection.table_names(cursor)
     if found:
         _migrating.discard(connection.alias)
     else:

@@ -5,12 +5,11 @@ A statement that tells its rows is run within `Telling.around`, and its rows giv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.sql.subqueries import UpdateQuery
 from msgspec import structs
 
 from cachepatterns.conf import config
@@ -25,28 +24,25 @@ from cachepatterns.transactions import (
     is_undone,
     pending_writes,
 )
-from cachepatterns.write.ahead import registered_ahead
 from cachepatterns.write.changes import (
     closing,
     closing_tags,
-    foreseen_tags,
     model_tags,
-    only_rows,
     rule_tags,
     told_tags,
     unknown_change,
 )
+from cachepatterns.write.concerns import Concerned, Foreseen, Pair
 from cachepatterns.write.dispatch import REFUSALS, record, statement_fence
 from cachepatterns.write.fence import Fence
+from cachepatterns.write.meanwhile import meanwhile
 
 log = BurstLog()
 
 Row = Sequence[Any]
 Rows = tuple[tuple[str, Mapping[str, Any]], ...]
-Pair = tuple[Row | None, Row | None]
-"""What a row held before and after, in the order of `policy.told`; `None` where it was not."""
 NamedPair = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
-"""The same by the fields' attnames."""
+"""A `Pair` by the fields' attnames."""
 
 
 NOT_WRITTEN_THROUGH, TOO_MANY = "not written through", "too many rows"
@@ -70,20 +66,18 @@ class Telling:
         self.database = database_id(connection)
         self.fields = policy.told
         self.fence: Fence | None = None
-        self.query: Any = None
-        """Django's query that the statement was made of, where it says which rows it concerns."""
+        self.concerned: Concerned | None = None
+        """What the statement says of the rows that it is about to touch."""
+        self.ahead: Callable[[], Fence | None] = _nothing
+        """Takes over what was registered for it ahead."""
+        self._foreseen: Foreseen | None = None
+        self._expected: InvalidationEvent | None = None
+        """The event, if what was foreseen is what is told."""
 
     @contextmanager
     def around(self) -> Iterator[None]:
         """Keep readers away while the statement runs, and whatever ends it lose no write."""
-        ahead = None if self.query is None else registered_ahead(self.connection, self.query)
-        guarded: set[str] = set()
-        if ahead is None:
-            self._foresee()
-            guarded = closing_tags(self.policy, self.database)
-            if self.beyond is not None:
-                guarded |= closing(self.beyond.tags)
-        with statement_fence(self.connection, guarded, only=self._only, ahead=ahead) as self.fence:
+        with self._guarding() as self.fence:
             try:
                 yield
             except (*REFUSALS, WriteRefused):
@@ -93,42 +87,62 @@ class Telling:
                     self.everything()  # it may have been, and may yet be committed
                 raise
 
-    def _only(self) -> tuple[str, ...]:
-        if self.query is None:
+    def _guarding(self) -> AbstractContextManager[Fence | None]:
+        if in_transaction(self.connection):
+            if self.concerned is None or not config().SHORTCUTS:
+                return nullcontext()
+            return meanwhile(self.connection, self._foresee, self._register)
+        ahead = self.ahead()
+        if ahead is not None:
+            return statement_fence(self.connection, (), ahead=ahead)
+        guarded = closing_tags(self.policy, self.database)
+        if self.beyond is not None:
+            guarded |= closing(self.beyond.tags)
+        return statement_fence(self.connection, guarded, only=self._only)
+
+    def _only(self) -> Sequence[str]:
+        if self.concerned is None:
             return ()
         try:
-            return only_rows(self.query, self.policy, self.connection, self.database)
+            return self.concerned.rows()
         except Exception:
             log.log("cachepatterns could not tell which rows a write concerns", exc_info=True)
             return ()
 
     def _foresee(self) -> None:
-        """In a transaction: begin to register what will have been touched, most likely."""
-        if not isinstance(self.query, UpdateQuery) or not config().SHORTCUTS:
+        """Work out what the statement most likely concerns, and the event that will tell of it."""
+        if self.concerned is None or not self.policy.is_strict or in_manual_mode(self.connection):
             return
-        if in_transaction(self.connection):
-            pending = pending_writes(self.connection)
-            if pending is None or not self.policy.is_strict or in_manual_mode(self.connection):
-                return
-            try:
-                tags = foreseen_tags(self.query, self.policy, self.connection, self.database)
-            except Exception:
-                log.log("cachepatterns could not foresee a write", exc_info=True)
-                return
-            if tags:
-                pending.fence = pending.fence or Fence()
-                pending.fence.add(tags, ahead=True)
+        try:
+            self._foreseen = found = self.concerned.foreseen()
+            if found is not None and found.row is not None:
+                self._expected = self._event(found.tags, self._pk((None, found.row)))
+        except Exception:
+            log.log("cachepatterns could not foresee a write", exc_info=True)
+
+    def _register(self) -> None:
+        """Begin to register what was foreseen: before the COMMIT its answer is waited for."""
+        pending = pending_writes(self.connection)
+        if self._foreseen is not None and pending is not None:
+            pending.fence = pending.fence or Fence()
+            pending.fence.add(self._foreseen.tags, ahead=True)
 
     def everything(self) -> None:
         """Any row may have been written, or all of them."""
         changes = [unknown_change(self.policy.model, self.connection.alias, self.source)]
         tags = model_tags(self.policy.label, self.database) | rule_tags(self.policy, changes)
-        self._record(tags, None)
+        record(self.connection, self._event(tags, None), self.fence)
 
     def rows(self, pairs: Sequence[Pair]) -> None:
         """Just these rows were written."""
         if not pairs:
             return
+        foreseen, event = self._foreseen, self._expected
+        if event is None or foreseen is None or not foreseen.is_told(pairs):
+            event = self._event_of(pairs)
+        record(self.connection, event, self.fence)
+
+    def _event_of(self, pairs: Sequence[Pair]) -> InvalidationEvent:
         policy = self.policy
         tags = told_tags(policy, self.database, pairs)
         if policy.has_rules:
@@ -137,7 +151,7 @@ class Telling:
         if policy.policy.write_through:
             named = [self._named((None, after))[1] for _, after in pairs]
             through = self._written_through([row for row in named if row is not None])
-        self._record(tags, self._pk(pairs[0]) if len(pairs) == 1 else None, through)
+        return self._event(tags, self._pk(pairs[0]) if len(pairs) == 1 else None, through)
 
     def _named(self, pair: Pair) -> NamedPair:
         """The values by their attnames."""
@@ -202,7 +216,7 @@ class Telling:
             )
         return changes
 
-    def _record(self, tags: set[str], pk: Any, rows: Rows = ()) -> None:
+    def _event(self, tags: Iterable[str], pk: Any, rows: Rows = ()) -> InvalidationEvent:
         label, beyond = self.policy.label, self.beyond
         event = InvalidationEvent(
             (label,),
@@ -217,11 +231,15 @@ class Telling:
             event = structs.replace(
                 event,
                 labels=tuple(sorted({label, *beyond.labels})),
-                tags=tuple(sorted(tags.union(beyond.tags))),
+                tags=tuple(sorted({*tags, *beyond.tags})),
                 coarse=True,
                 site=beyond.site,
             )
-        record(self.connection, event, self.fence)
+        return event
+
+
+def _nothing() -> None:
+    """Nothing was registered ahead."""
 
 
 def told_columns(connection: BaseDatabaseWrapper, fields: Sequence[Any], *sides: str) -> list[str]:

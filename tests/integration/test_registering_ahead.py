@@ -2,7 +2,8 @@
 
 What must not happen: a statement in autocommit is sent, or a transaction committed, before Redis
 has said that the registration stands; tags that were not foreseen are committed unregistered; a
-registration that was made ahead of a statement that never ran keeps readers away.
+registration that was made ahead of a statement that never ran keeps readers away; something that
+goes wrong while the database is at a statement leaves the connection without its answer.
 """
 
 import contextlib
@@ -10,7 +11,8 @@ import threading
 
 import pytest
 from django.core.exceptions import FieldError
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
 from cachepatterns.backends.errors import RedisError
@@ -21,7 +23,7 @@ from cachepatterns.exceptions import WriteRefused
 from cachepatterns.write import fence as fences
 from cachepatterns.write.fence import settle
 from tests.app.models import Item
-from tests.events import outcome_of
+from tests.events import eventually, outcome_of
 from tests.integration.test_strict import guard, listed, price, writers
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,7 +80,7 @@ def test_in_a_transaction_it_stands_before_the_commit(goods, order):
     item.price = 9
     with transaction.atomic():
         item.save()
-    assert order == ["ahead", "UPDATE", "heard", "COMMIT"]
+    assert order == ["UPDATE", "ahead", "heard", "COMMIT"]
 
 
 def test_what_was_not_foreseen_is_registered_too(goods, order):
@@ -88,7 +90,7 @@ def test_what_was_not_foreseen_is_registered_too(goods, order):
     with transaction.atomic():
         item.category = b
         item.save()
-        assert order == ["ahead", "UPDATE", "fence", "heard"]
+        assert order == ["UPDATE", "ahead", "fence", "heard"]
         named = {key for entry in writers().values() for key in entry[1:]}
         assert any(key.endswith(f"category={a.pk}") for key in named)
         assert any(key.endswith(f"category={b.pk}") for key in named)
@@ -108,7 +110,7 @@ def test_a_second_save_of_the_row_registers_nothing(goods, order):
         item.save()
         item.price = 9
         item.save()
-    assert order == ["ahead", "UPDATE", "heard", "UPDATE", "COMMIT"]
+    assert order == ["UPDATE", "ahead", "heard", "UPDATE", "COMMIT"]
 
 
 @pytest.mark.parametrize("atomic", [True, False])
@@ -121,23 +123,24 @@ def test_who_was_slow_between_registering_and_the_answer_registers_again(
     monkeypatch.setattr(fences.time, "monotonic", lambda: clock() + now[0])
 
     def pause(execute, *args):
+        answer = execute(*args)
         now[0] += slow
-        return execute(*args)
+        return answer
 
-    compiles = type(connection.ops).quote_name
+    opens = BaseDatabaseWrapper.cursor
 
-    def paused(self, name):
+    def paused(self):
         now[0] += slow
-        return compiles(self, name)
+        return opens(self)
 
     if not atomic:
-        monkeypatch.setattr(type(connection.ops), "quote_name", paused)
+        monkeypatch.setattr(BaseDatabaseWrapper, "cursor", paused)
         item.save()
         assert order == ["ahead", "heard", "fence", "UPDATE"]
         return
     with connection.execute_wrapper(pause), transaction.atomic():
         item.save()
-    assert order == ["ahead", "UPDATE", "heard", "fence", "COMMIT"]
+    assert order == ["UPDATE", "ahead", "heard", "fence", "COMMIT"]
 
 
 def test_a_refused_statement_keeps_nobody_away(goods, order):
@@ -169,6 +172,70 @@ def test_a_write_of_no_row_in_a_transaction_keeps_nobody_away(goods, order):
         item.save(force_update=True)
     current_store().settle()
     assert "ahead" in order
+    assert writers() == {}
+
+
+def test_in_a_transaction_the_database_is_at_work_meanwhile(goods, order):
+    """Another transaction holds the row, so the UPDATE waits; the registration does not."""
+    item = goods[2][0]
+
+    def save():
+        try:
+            with transaction.atomic():
+                item.save()
+        finally:
+            connections["default"].close()
+
+    with transaction.atomic():
+        Item.objects.select_for_update().get(pk=item.pk)
+        saving = threading.Thread(target=save)
+        saving.start()
+        eventually(lambda: writers())
+        assert saving.is_alive()
+    saving.join(20)
+    assert not saving.is_alive()
+    current_store().settle()
+    assert writers() == {}
+
+
+@pytest.mark.parametrize("times", [1, 4])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_goes_wrong_meanwhile_is_raised_and_the_connection_goes_on(
+    goods, monkeypatch, without_outbox, error, times
+):
+    item, backend = goods[2][0], current_store().backend
+    driver = connections["default"].connection
+    for _ in range(times - 1):
+        item.save()
+    before = price(item.pk)
+
+    def fails(*args, **kwargs):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "fence_ahead", fails)
+        item.price = 99
+        with pytest.raises(error), transaction.atomic():
+            item.save()
+    assert connections["default"].connection is driver
+    assert "wait" not in vars(driver)
+    settle()
+    assert price(item.pk) == before
+    item.save()
+    assert price(item.pk) == 99
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_refused_statement_in_a_transaction_keeps_nobody_away(goods, order, times):
+    item, other = goods[2][:2]
+    for _ in range(times - 1):
+        item.save()
+    order.clear()
+    item.sku = other.sku
+    with pytest.raises(IntegrityError), transaction.atomic():
+        item.save()
+    assert order == ["UPDATE", "ahead"]
+    settle()
     assert writers() == {}
 
 

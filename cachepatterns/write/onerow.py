@@ -1,0 +1,234 @@
+"""UPDATEs of one row by its primary key, by a kept text.
+
+``save()`` and ``filter(pk=…).update(…)`` build a query, copy it twice, and compile it column by
+column, each time to the same text: Django takes as long for that as the database takes for the
+statement. So the text is kept, with what `appending` makes of it, and of a write to come only its
+values are prepared, by the fields' own `get_db_prep_save`.
+
+The statement goes through `cursor.execute` and all execute wrappers, ours too, to which it is
+announced with what is known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import sql
+
+from cachepatterns.conf import config
+from cachepatterns.core import tag
+from cachepatterns.narrowing import NO_VALUE, spellings
+from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.registry import site
+from cachepatterns.transactions import in_transaction
+from cachepatterns.write.accounting import is_accounted
+from cachepatterns.write.ahead import registering
+from cachepatterns.write.appending import Appended
+from cachepatterns.write.authorship import Own
+from cachepatterns.write.changes import heads_of
+from cachepatterns.write.coarse import origin
+from cachepatterns.write.concerns import AS_STORED, Concerned, Foreseen, foreseen
+from cachepatterns.write.fence import Fence
+from cachepatterns.write.telling import Telling
+from cachepatterns.write.updatetexts import BOTH, PLAIN, Text, kept, proven
+from cachepatterns.write.wholesale import wholesale
+
+_SENDING = "_cachepatterns_update"
+"""The attribute of a connection that holds the update that it is about to be given."""
+
+Names = tuple[str, ...]
+Query = Callable[[], Any]
+"""Makes Django's `UpdateQuery` of the same write."""
+
+
+def save(queryset: Any, values: Sequence[tuple[Any, Any, Any]]) -> int | None:
+    """What ``queryset._update(values)`` gives, the rows written; `None` if Django is to do it."""
+    names = tuple([field.attname for field, _, _ in values])
+    given = [value for _, _, value in values]
+
+    def query() -> Any:
+        made = queryset.query.chain(sql.UpdateQuery)
+        made.add_update_fields(values)
+        return made
+
+    return _written(queryset, names, given, query)
+
+
+def update(queryset: Any, values: dict[str, Any]) -> int | None:
+    """The same of ``queryset.update(**values)``."""
+
+    def query() -> Any:
+        made = queryset.query.chain(sql.UpdateQuery)
+        made.add_update_values(values)
+        return made
+
+    queryset._for_write = True  # as Django does, before it is asked for its database
+    if _key_of(queryset) is None:
+        return None
+    with transaction.mark_for_rollback_on_error(using=queryset.db):
+        return _written(queryset, tuple(values), list(values.values()), query)
+
+
+def handed_over(connection: BaseDatabaseWrapper, text: str) -> Appended | None:
+    """The update that `connection` is being given, if `text` is its."""
+    update: _Update | None = connection.__dict__.get(_SENDING)
+    return update.appended() if update is not None and update.text.sql is text else None
+
+
+def _key_of(queryset: Any) -> Any:
+    """The primary key that is all that the queryset goes by."""
+    recipe = queryset.recipe
+    if recipe is None or len(recipe.calls) != 1:
+        return None
+    method, _, conditions = recipe.calls[0]
+    if method != "filter" or len(conditions) != 1 or not recipe.values:
+        return None
+    (name,) = conditions
+    return recipe.values[0] if name in {"pk", queryset.model._meta.pk.attname} else None
+
+
+def _written(queryset: Any, names: Names, given: list[Any], query: Query) -> int | None:
+    pk = _key_of(queryset)
+    if pk is None or not config().SHORTCUTS or is_accounted() or wholesale() is not None:
+        return None
+    for value in given:
+        if type(value) not in PLAIN and _says_more(value):
+            return None
+    connection: BaseDatabaseWrapper = connections[queryset.db]
+    policy = site.policy_for(queryset.model)
+    if policy is None or connection.vendor != "postgresql":
+        return None
+    nulls = tuple([value is None for value in given])
+    key = queryset.model, names, nulls, type(pk)
+    text = kept(connection, policy, key, lambda: proven(connection, policy, pk, given, query()))
+    return None if text is None else _send(text, pk, given)
+
+
+def _says_more(value: Any) -> bool:
+    """Whether Django looks for more in it than a value."""
+    return hasattr(value, "resolve_expression") or hasattr(value, "prepare_database_save")
+
+
+def _send(text: Text, pk: Any, given: Sequence[Any]) -> int | None:
+    """Execute it; the number of rows written, or `None` if that is left to Django."""
+    if text.least is not None and not text.least <= pk <= text.most:
+        return None  # no row can have it, and Django asks for none
+    connection = text.connection
+    update = _Update(text, pk, given)
+    if not in_transaction(connection) and text.policy.is_strict:
+        update.fence = registering(connection, text.policy, text.database, update)
+    known = connection.__dict__
+    before = known.get(_SENDING)
+    try:
+        try:
+            parameters = text.parameters(pk, given)
+        except Exception:  # Django raises it again, and says where
+            return None
+        if parameters is None:
+            return None
+        known[_SENDING] = update
+        with connection.cursor() as cursor:
+            cursor.execute(text.sql, parameters)
+            return cursor.rowcount
+    finally:
+        known[_SENDING] = before
+        fence = update.take()
+        if fence is not None:  # it was not sent
+            fence.release(())
+
+
+class _Update(Concerned):
+    """One update by a kept text."""
+
+    __slots__ = ("_given", "_pk", "fence", "text")
+
+    def __init__(self, text: Text, pk: Any, given: Sequence[Any]) -> None:
+        self.text, self._pk, self._given = text, pk, given
+        self.fence: Fence | None = None
+        """What was registered for it ahead, in autocommit."""
+
+    def take(self) -> Fence | None:
+        fence, self.fence = self.fence, None
+        return fence
+
+    def appended(self) -> Appended:
+        """As a statement that tells its rows."""
+        text = self.text
+        telling = Telling(text.connection, text.policy, origin()[0])
+        telling.concerned, telling.ahead = self, self.take
+        return Appended(telling, _OWN, text.told, BOTH)
+
+    def rows(self) -> Sequence[str]:
+        policy, pk = self.text.policy, self._pk
+        narrowing = policy.pk
+        if narrowing is None:
+            return ()
+        if narrowing.kind == "integer" and type(pk) is int:
+            spelled = str(pk)
+        else:
+            try:
+                (spelled,) = spellings(narrowing, [pk], self.text.connection)
+            except NO_VALUE:
+                return ()
+        return (tag.row_tag(policy.label, self.text.database, spelled),)
+
+    def foreseen(self) -> Foreseen | None:
+        text, rows = self.text, self.rows()
+        if not rows:
+            return None
+        found = _lists(text).foreseen(rows[0], self._pk, self._given)
+        if found is not None:
+            return found
+        set_to = dict(zip(text.attnames, self._given, strict=True))
+        return foreseen(rows, set_to, text.policy, text.connection, text.database)
+
+
+class _Lists:
+    """The lists that a row is in after an UPDATE of these fields, told by the given values where
+    the database holds them as they are: `concerns.foreseen`, worked out as far as it goes."""
+
+    def __init__(self, policy: ResolvedPolicy, database: str, attnames: Sequence[str]) -> None:
+        self._any_row = tag.any_row_tag(policy.label, database)
+        self._heads: list[tuple[int, type, Callable[[Any], str], str]] | None = []
+        self._told: list[int] | None = None
+        pk = policy.model._meta.pk.attname
+        self._key = AS_STORED.get(policy.by_attname[pk].kind)
+        for attname, kind, spelled, head in heads_of(policy, database):
+            if attname == pk:
+                continue
+            if attname not in attnames or kind not in AS_STORED:
+                self._heads = None
+                return
+            self._heads.append((attnames.index(attname), AS_STORED[kind], spelled, head))
+        more = policy.has_rules or policy.policy.write_through  # than tags, to be told of the row
+        told = [field.attname for field in policy.told]
+        if told[0] == pk and {*told[1:]} <= {*attnames} and not more:
+            self._told = [attnames.index(name) for name in told[1:]]
+
+    def foreseen(self, row: str, pk: Any, given: Sequence[Any]) -> Foreseen | None:
+        if self._heads is None:
+            return None
+        tags = [self._any_row, row]
+        for place, kind, spelled, head in self._heads:
+            value = given[place]
+            if value is not None and type(value) is not kind:
+                return None
+            tags.append(head + (tag.NULL if value is None else spelled(value)))
+        told = None
+        if self._told is not None and type(pk) is self._key:
+            told = (pk, *[given[place] for place in self._told])
+        return Foreseen(frozenset(tags), told)
+
+
+def _lists(text: Text) -> _Lists:
+    known: _Lists | None = text.memo.get("lists")
+    if known is None:
+        known = text.memo["lists"] = _Lists(text.policy, text.database, text.attnames)
+    return known
+
+
+_OWN = Own(None, ())
+"""A statement of Django's, who looks at its row count alone."""
