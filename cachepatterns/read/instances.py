@@ -30,9 +30,22 @@ FETCH_ONE = getattr(models, "FETCH_ONE", None)
 Make = Callable[[Sequence[Any]], models.Model]
 
 
+MakeAll = Callable[[Iterable[Sequence[Any]]], list[Any]]
+
+
 def maker(model: type[models.Model], attnames: Sequence[str], using: str) -> Make:
     """A function from the raw values of `attnames` to an instance of `model`."""
-    names = tuple(attnames)
+    return _made_by(model, tuple(attnames), using)[0]
+
+
+def maker_of_all(model: type[models.Model], attnames: Sequence[str], using: str) -> MakeAll:
+    """The same of many rows: a call for each would cost as much as some of its attributes."""
+    return _made_by(model, tuple(attnames), using)[1]
+
+
+def _made_by(
+    model: type[models.Model], names: tuple[str, ...], using: str
+) -> tuple[Make, MakeAll]:
     if config().SHORTCUTS and is_stock(model) and not _is_listened_to(model):
         filler = _filler(model, names, using)
         if filler is not None:
@@ -40,30 +53,40 @@ def maker(model: type[models.Model], attnames: Sequence[str], using: str) -> Mak
     from_db: Any = model.from_db
     if FETCH_ONE is not None:
         from_db = partial(from_db, fetch_mode=FETCH_ONE)
-    return lambda values: from_db(using, list(names), list(values))
+
+    def make(values: Sequence[Any]) -> models.Model:
+        made: models.Model = from_db(using, list(names), list(values))
+        return made
+
+    return make, lambda rows: [make(row) for row in rows]
 
 
 @lru_cache(maxsize=1024)
-def _filler(model: type[models.Model], names: tuple[str, ...], using: str) -> Make | None:
+def _filler(
+    model: type[models.Model], names: tuple[str, ...], using: str
+) -> tuple[Make, MakeAll] | None:
     """Makes instances by filling their dictionaries; `None` for some of the fields only."""
     if list(names) != [field.attname for field in model._meta.concrete_fields]:
         return None
     # Written out name by name, as `namedtuple` and `dataclass` do: a loop over them takes twice
     # as long. The code holds the names of the model's own fields, quoted, and nothing else that
     # anybody could have put in; values are only ever its arguments.
-    lines = ["def fill(values):", "    state = new(ModelState)"]
+    body = ["state = new(ModelState)"]
     if any(field.is_relation for field in model._meta.concrete_fields):
-        lines.append("    state.fields_cache = {}")  # setting a foreign key looks into it
-    lines += ["    state.adding = False", "    state.db = using"]
+        body.append("state.fields_cache = {}")  # setting a foreign key looks into it
+    body += ["state.adding = False", "state.db = using"]
     if FETCH_ONE is not None:
-        lines.append("    state.fetch_mode = FETCH_ONE")
-    lines += [
-        "    made = new(model)",
-        "    made._state = state",
-        "    held = made.__dict__",
-        f"    ({''.join(f'held[{name!r}], ' for name in names)}) = values",
-        "    return made",
+        body.append("state.fetch_mode = FETCH_ONE")
+    body += [
+        "made = new(model)",
+        "made._state = state",
+        "held = made.__dict__",
+        f"({''.join(f'held[{name!r}], ' for name in names)}) = values",
     ]
+    lines = ["def fill(values):", *(f"    {line}" for line in body), "    return made"]
+    lines += ["def fill_all(rows):", "    found = []", "    for values in rows:"]
+    lines += [*(f"        {line}" for line in body), "        found.append(made)"]
+    lines.append("    return found")
     known: dict[str, Any] = {
         "new": object.__new__,
         "model": model,
@@ -72,8 +95,7 @@ def _filler(model: type[models.Model], names: tuple[str, ...], using: str) -> Ma
         "FETCH_ONE": FETCH_ONE,
     }
     exec(compile("\n".join(lines), f"<instances of {model._meta.label}>", "exec"), known)
-    fill: Make = known["fill"]
-    return fill
+    return known["fill"], known["fill_all"]
 
 
 def is_stock_fetch_mode(queryset: Any) -> bool:
@@ -208,12 +230,10 @@ class _Part:
         self._whole = not self._parts and chosen == list(range(len(select)))
 
     def all(self, rows: Iterable[Sequence[Any]]) -> list[Any]:
-        make = maker(self._model, self._names, self._using)
-        if self._whole:
-            return [make(row) for row in rows]
-        cut = self._slice
         if not self._parts:
-            return [make(cut(row)) for row in rows]
+            make_all = maker_of_all(self._model, self._names, self._using)
+            return make_all(rows if self._whole else map(self._slice, rows))
+        make, cut = maker(self._model, self._names, self._using), self._slice
         adders = [part.adder() for part in self._parts]
         found = []
         for row in rows:

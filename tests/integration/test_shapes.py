@@ -16,7 +16,7 @@ from cachepatterns.queryset import CachedQuerySet
 from cachepatterns.read import plans
 from cachepatterns.read.dependencies import dependencies
 from cachepatterns.read.direct import fetch
-from cachepatterns.read.instances import is_stock, maker
+from cachepatterns.read.instances import is_stock, maker, maker_of_all
 from cachepatterns.read.plans import plain, plans_of
 from cachepatterns.read.question import stamp_keys
 from cachepatterns.read.shape import shape_of
@@ -313,13 +313,17 @@ def test_an_instance_made_past_init_is_the_one_from_db_makes(model):
     names = [field.attname for field in model._meta.concrete_fields]
     values = tuple(range(len(names)))
     assert is_stock(model)
-    made = maker(model, names, "default")(values)
     expected = model.from_db("default", names, values)
-    assert made.__dict__.keys() == expected.__dict__.keys()
-    assert list(made.__dict__)[1:] == list(expected.__dict__)[1:]
-    assert made == expected
-    assert made._state.fields_cache == {}
-    assert (made._state.db, made._state.adding) == ("default", False)
+    one = maker(model, names, "default")(values)
+    many = maker_of_all(model, names, "default")([values, values])
+    assert len({id(made) for made in many}) == len({id(made._state) for made in many}) == 2
+    for made in (one, *many):
+        assert made.__dict__.keys() == expected.__dict__.keys()
+        assert list(made.__dict__)[1:] == list(expected.__dict__)[1:]
+        assert [getattr(made, name) for name in names] == list(values)
+        assert made == expected
+        assert made._state.fields_cache == {}
+        assert (made._state.db, made._state.adding) == ("default", False)
 
 
 @pytest.mark.parametrize("what", ["__init__", "from_db", "__setattr__"])
