@@ -210,15 +210,16 @@ class CachedQuerySetMixin(NotingMixin):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
-    def _update(self, values: Any, *returning: Any) -> Any:
+    def _update(self, values: Any, *args: Any, **kwargs: Any) -> Any:
         """The same for ``save()``. Since Django 6.0 with the fields that are to be returned; with
         none of them, an empty tuple stands for each row."""
-        if values and not any(returning) and self._leaves_to_django("_update"):
+        returning = args[0] if args else kwargs.get("returning_fields")
+        if values and not returning and self._leaves_to_django("_update"):
             found = onerow.save(self, values)
             if found is not None:
                 self._result_cache = None
-                return [()] * found if returning and returning[0] is not None else found
-        return super()._update(values, *returning)  # type: ignore[misc]
+                return found if returning is None else [()] * found
+        return super()._update(values, *args, **kwargs)  # type: ignore[misc]
 
     _update.alters_data = True  # type: ignore[attr-defined]
     _update.queryset_only = False  # type: ignore[attr-defined]

@@ -10,9 +10,10 @@ import decimal
 import random
 import uuid
 
+import django
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
-from django.db.models import F, Value
+from django.db.models import F, QuerySet, Value
 from django.db.models.sql.compiler import SQLUpdateCompiler
 
 from cachepatterns.backends.store import current_store
@@ -22,6 +23,9 @@ from tests.events import outcome_of, seen
 from tests.integration.test_strict import price, writers
 
 pytestmark = pytest.mark.django_db(transaction=True)
+SINCE_6 = pytest.mark.skipif(
+    django.VERSION < (6, 0), reason="before Django 6.0 an UPDATE returns nothing"
+)
 KEY = uuid.UUID(int=7)
 TIMES = 4
 """A text is wanted, made, and used twice."""
@@ -161,6 +165,30 @@ def test_whatever_row_is_asked_for(settings, model, key):
 def test_whatever_way_a_row_is_written(settings, text):
     names = {**globals(), "Item": Item}
     assert unlike(settings, lambda: eval(text, names)) == []
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        (),
+        pytest.param(([],), marks=SINCE_6),
+        pytest.param(("price",), marks=SINCE_6),
+        pytest.param({"returning_fields": []}, marks=SINCE_6),
+        pytest.param({"returning_fields": None}, marks=SINCE_6),
+    ],
+)
+def test_whatever_save_asks_a_queryset_to_return(settings, how):
+    """What Django's `Model.save` calls, with all that it may be given."""
+    price = Item._meta.get_field("price")
+    kwargs = how if isinstance(how, dict) else {}
+    args = () if kwargs else [[price] if each == "price" else each for each in how]
+
+    def write():
+        return Item.objects.filter(pk=1)._update([(price, None, 7)], *args, **kwargs)
+
+    expected = QuerySet(Item).filter(pk=1)._update([(price, None, 7)], *args, **kwargs)
+    assert write() == expected
+    assert unlike(settings, write) == []
 
 
 def test_rows_with_any_of_their_fields_null(settings):
