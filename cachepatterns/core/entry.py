@@ -140,21 +140,25 @@ def is_valid(entry: Entry, standing: list[bytes | None]) -> bool:
 
 
 def plain_rows(
-    payloads: Iterable[bytes | None], standing: Iterable[list[bytes | None]]
+    payloads: Iterable[bytes | None], common: bytes | None, own: Iterable[bytes | None]
 ) -> list[list[Row] | None]:
     """The rows of each entry that is valid and in order; `None` where more is to be asked.
+
+    Each rests on a stamp that is common to all, and on one of its own.
 
     What `unpack`, `is_valid` and `Entry.decode` say of one, in a single loop: for many small
     entries the calls would cost half as much as the decoding.
     """
     found: list[list[Row] | None] = []
     signature, decode = "", decoder("")
-    for payload, stamps in zip(payloads, standing, strict=True):
+    for payload, stamp in zip(payloads, own, strict=True):
         rows = None
         if payload is not None:
             try:
                 entry = _decode(payload)
-                if entry.stamps == stamps and entry.format == FORMAT and entry.encoding == _RAW:
+                first, second = entry.stamps
+                is_in_order = entry.format == FORMAT and entry.encoding == _RAW
+                if first == common and second == stamp and is_in_order:
                     if entry.signature != signature:
                         decode = decoder(entry.signature)
                         signature = entry.signature

@@ -66,19 +66,20 @@ class Found:
             return
         model_stamp, *values = answer.values
         count, deciding, rows = len(keys), None, self.rows
-        standing = [[model_stamp, stamp] for stamp in values[count:]]
+        own = values[count:]
         self._payloads = values[:count]
         is_soft = plan.asked.soft is not None
         if is_soft:
-            judged = self._judged(store, self._payloads, standing, began)
+            judged = self._judged(store, self._payloads, model_stamp, own, began)
         else:
-            judged = plain_rows(self._payloads, standing)
+            judged = plain_rows(self._payloads, model_stamp, own)
             if all(judged):  # mostly: each of them is there
                 self.rows = list(chain.from_iterable(judged))  # type: ignore[arg-type]
                 return
         for number, found in enumerate(judged):
+            standing = [model_stamp, own[number]]
             if found is None and not is_soft:
-                found = served(values[number], standing[number])
+                found = served(values[number], standing)
             if found:
                 rows += found
                 continue
@@ -86,8 +87,8 @@ class Found:
                 deciding = decides_a_write() if deciding is None else deciding
             if found is None or deciding:
                 self.missing.append(self.spelled[number])
-                self.outdated += is_outdated(values[number], standing[number])
-                self._standing[stamps[number]] = standing[number][1]
+                self.outdated += is_outdated(values[number], standing)
+                self._standing[stamps[number]] = own[number]
             else:
                 self._negatives += 1
         if self.missing:
@@ -106,17 +107,19 @@ class Found:
         self,
         store: Store,
         payloads: Sequence[bytes | None],
-        standing: Sequence[list[bytes | None]],
+        model_stamp: bytes | None,
+        own: Sequence[bytes | None],
         began: float,
     ) -> list[list[Row] | None]:
         """The rows of each entry that may be served, by what the tier says of its age."""
         plan, found = self._plan, list[list[Row] | None]()
-        for spelled, payload, stamps in zip(self.spelled, payloads, standing, strict=True):
+        for spelled, payload, stamp in zip(self.spelled, payloads, own, strict=True):
             if payload is None:
                 found.append(None)
                 continue
             question, again = plan.question(spelled), partial(plan.statement, self.wanted[spelled])
-            rows, stale, spare = judge(store, question, payload, stamps, began, again)
+            standing = [model_stamp, stamp]
+            rows, stale, spare = judge(store, question, payload, standing, began, again)
             if stale and rows:
                 self._stale[stale] += len(rows)
             if spare is not None:

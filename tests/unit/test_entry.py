@@ -90,14 +90,14 @@ def alone(payload, standing):
 
 
 OTHER = [("text", 1.5)]
-STANDING = [b"one", b"two"]
 
 
 def test_of_many_entries_each_is_judged_by_its_own_stamps_and_signature():
     payloads = [packed(), packed(OTHER), None, packed([]), packed(OTHER), packed(), packed()]
-    standing = [STANDING] * 5 + [[b"one", b"new"], [b"one", None]]
-    assert plain_rows(payloads, standing) == [ROWS, OTHER, None, [], OTHER, None, None]
-    assert plain_rows([], []) == []
+    own = [b"two"] * 5 + [b"new", None]
+    assert plain_rows(payloads, b"one", own) == [ROWS, OTHER, None, [], OTHER, None, None]
+    assert plain_rows(payloads, b"new", own) == plain_rows(payloads, None, own) == [None] * 7
+    assert plain_rows([], b"one", []) == []
 
 
 def test_an_entry_that_is_not_plain_is_left_to_a_closer_look_and_its_neighbours_are_not():
@@ -111,9 +111,11 @@ def test_an_entry_that_is_not_plain_is_left_to_a_closer_look_and_its_neighbours_
         changed(signature="isi"),
         changed(signature="nonsense"),
         changed(body=b""),
+        changed(stamps=[b"one"]),
+        changed(stamps=[b"one", b"two", b"two"]),
     ]
     for payload in odd:
-        found = plain_rows([packed(), payload, packed()], [STANDING] * 3)
+        found = plain_rows([packed(), payload, packed()], b"one", [b"two"] * 3)
         assert found == [ROWS, None, ROWS]
 
 
@@ -121,24 +123,23 @@ def test_an_entry_that_is_not_plain_is_left_to_a_closer_look_and_its_neighbours_
     st.lists(
         st.tuples(
             st.sampled_from([packed(), packed(OTHER), packed([]), packed(stamps=(b"one",))]),
-            st.sampled_from([STANDING, [b"one"], [b"one", None], [b"two", b"one"], []]),
+            st.sampled_from([b"one", b"two", None]),
             st.none() | st.tuples(st.integers(0, 10_000), st.integers(0, 255)),
         ),
         max_size=6,
-    )
+    ),
+    st.sampled_from([b"one", b"two", None]),
 )
-def test_what_many_at_once_give_is_what_each_gives_alone(entries):
-    payloads, stands = [], []
-    for payload, standing, change in entries:
+def test_what_many_at_once_give_is_what_each_gives_alone(entries, common):
+    payloads, own = [], []
+    for payload, stamp, change in entries:
         damaged = bytearray(payload)
         if change is not None:
             damaged[change[0] % len(damaged)] = change[1]
         payloads.append(bytes(damaged))
-        stands.append(standing)
-    for found, payload, standing in zip(
-        plain_rows(payloads, stands), payloads, stands, strict=True
-    ):
-        assert repr(found) == repr(alone(payload, standing))
+        own.append(stamp)
+    found = plain_rows(payloads, common, own)
+    assert repr(found) == repr([alone(p, [common, s]) for p, s in zip(payloads, own, strict=True)])
 
 
 # -- hostile bytes ----------------------------------------------------------------------------
