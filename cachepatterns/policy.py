@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 
+TEXT_FIELDS = (
+    models.CharField,
+    models.TextField,
+    models.SlugField,
+    models.EmailField,
+    models.URLField,
+)
+"""Django's own fields that take every text, and send it as it is."""
+
+
 class ModelPolicy:
     """How fresh one model must be, and what else its writes invalidate.
 

@@ -28,6 +28,7 @@ import msgspec
 from django.db import models
 
 from cachepatterns.observe import BurstLog
+from cachepatterns.policy import TEXT_FIELDS
 from cachepatterns.read.conditions import lookups_of, may_mean_now
 from cachepatterns.read.shape import shape_of
 
@@ -266,16 +267,7 @@ _TAKEN: dict[type, type] = {
         ),
         int,
     ),
-    **dict.fromkeys(
-        (
-            models.CharField,
-            models.TextField,
-            models.SlugField,
-            models.EmailField,
-            models.URLField,
-        ),
-        str,
-    ),
+    **dict.fromkeys(TEXT_FIELDS, str),
     models.FloatField: float,
     models.DecimalField: decimal.Decimal,
     models.UUIDField: uuid.UUID,

@@ -25,7 +25,7 @@ from django.db.models.sql.compiler import SQLUpdateCompiler
 from cachepatterns.conf import config
 from cachepatterns.core.sqltext import statement
 from cachepatterns.narrowing import as_stored
-from cachepatterns.policy import ResolvedPolicy
+from cachepatterns.policy import TEXT_FIELDS, ResolvedPolicy
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import database_id
 from cachepatterns.write.ahead import RegisteringMixin
@@ -45,16 +45,7 @@ PLAIN = frozenset(
 )
 """Values in which Django looks for nothing but themselves."""
 _AS_GIVEN: dict[type, type] = {
-    **dict.fromkeys(
-        (
-            models.CharField,
-            models.TextField,
-            models.SlugField,
-            models.EmailField,
-            models.URLField,
-        ),
-        str,
-    ),
+    **dict.fromkeys(TEXT_FIELDS, str),
     models.BooleanField: bool,
     models.FloatField: float,
 }
