@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -116,3 +116,40 @@ def foreseen(
     except (KeyError, *NO_VALUE):  # what is an expression too
         return None
     return Foreseen(frozenset(tags))
+
+
+class Lists:
+    """The lists that a row is in after an UPDATE of these fields, told by the given values where
+    the database holds them as they are: `foreseen`, worked out as far as it goes."""
+
+    def __init__(self, policy: ResolvedPolicy, database: str, attnames: Sequence[str]) -> None:
+        self._any_row = tag.any_row_tag(policy.label, database)
+        self._heads: list[tuple[int, type, Callable[[Any], str], str]] | None = []
+        self._told: list[int] | None = None
+        pk = policy.model._meta.pk.attname
+        self._key = AS_STORED.get(policy.by_attname[pk].kind)
+        for attname, kind, spelled, head in heads_of(policy, database):
+            if attname == pk:
+                continue
+            if attname not in attnames or kind not in AS_STORED:
+                self._heads = None
+                return
+            self._heads.append((attnames.index(attname), AS_STORED[kind], spelled, head))
+        more = policy.has_rules or policy.policy.write_through  # than tags, to be told of the row
+        told = [field.attname for field in policy.told]
+        if told[0] == pk and {*told[1:]} <= {*attnames} and not more:
+            self._told = [attnames.index(name) for name in told[1:]]
+
+    def foreseen(self, row: str, pk: Any, given: Sequence[Any]) -> Foreseen | None:
+        if self._heads is None:
+            return None
+        tags = [self._any_row, row]
+        for place, kind, spelled, head in self._heads:
+            value = given[place]
+            if value is not None and type(value) is not kind:
+                return None
+            tags.append(head + (tag.NULL if value is None else spelled(value)))
+        told = None
+        if self._told is not None and type(pk) is self._key:
+            told = (pk, *[given[place] for place in self._told])
+        return Foreseen(frozenset(tags), told)

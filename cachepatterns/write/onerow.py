@@ -21,16 +21,14 @@ from django.db.models import sql
 from cachepatterns.conf import config
 from cachepatterns.core import tag
 from cachepatterns.narrowing import NO_VALUE, spellings
-from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site
 from cachepatterns.transactions import in_transaction
 from cachepatterns.write.accounting import is_accounted
 from cachepatterns.write.ahead import registering
 from cachepatterns.write.appending import Appended
 from cachepatterns.write.authorship import Own
-from cachepatterns.write.changes import heads_of
 from cachepatterns.write.coarse import origin
-from cachepatterns.write.concerns import AS_STORED, Concerned, Foreseen, foreseen
+from cachepatterns.write.concerns import Concerned, Foreseen, foreseen
 from cachepatterns.write.fence import Fence
 from cachepatterns.write.telling import Telling
 from cachepatterns.write.updatetexts import BOTH, PLAIN, Text, kept, proven
@@ -54,7 +52,7 @@ def save(queryset: Any, values: Sequence[tuple[Any, Any, Any]]) -> int | None:
         made.add_update_fields(values)
         return made
 
-    return _written(queryset, names, given, query)
+    return _written(queryset, _key_of(queryset), names, given, query)
 
 
 def update(queryset: Any, values: dict[str, Any]) -> int | None:
@@ -66,10 +64,11 @@ def update(queryset: Any, values: dict[str, Any]) -> int | None:
         return made
 
     queryset._for_write = True  # as Django does, before it is asked for its database
-    if _key_of(queryset) is None:
+    pk = _key_of(queryset)
+    if pk is None:
         return None
     with transaction.mark_for_rollback_on_error(using=queryset.db):
-        return _written(queryset, tuple(values), list(values.values()), query)
+        return _written(queryset, pk, tuple(values), list(values.values()), query)
 
 
 def handed_over(connection: BaseDatabaseWrapper, text: str) -> Appended | None:
@@ -90,8 +89,7 @@ def _key_of(queryset: Any) -> Any:
     return recipe.values[0] if name in {"pk", queryset.model._meta.pk.attname} else None
 
 
-def _written(queryset: Any, names: Names, given: list[Any], query: Query) -> int | None:
-    pk = _key_of(queryset)
+def _written(queryset: Any, pk: Any, names: Names, given: list[Any], query: Query) -> int | None:
     if pk is None or not config().SHORTCUTS or is_accounted() or wholesale() is not None:
         return None
     for value in given:
@@ -179,55 +177,11 @@ class _Update(Concerned):
         text, rows = self.text, self.rows()
         if not rows:
             return None
-        found = _lists(text).foreseen(rows[0], self._pk, self._given)
+        found = text.lists.foreseen(rows[0], self._pk, self._given)
         if found is not None:
             return found
         set_to = dict(zip(text.attnames, self._given, strict=True))
         return foreseen(rows, set_to, text.policy, text.connection, text.database)
-
-
-class _Lists:
-    """The lists that a row is in after an UPDATE of these fields, told by the given values where
-    the database holds them as they are: `concerns.foreseen`, worked out as far as it goes."""
-
-    def __init__(self, policy: ResolvedPolicy, database: str, attnames: Sequence[str]) -> None:
-        self._any_row = tag.any_row_tag(policy.label, database)
-        self._heads: list[tuple[int, type, Callable[[Any], str], str]] | None = []
-        self._told: list[int] | None = None
-        pk = policy.model._meta.pk.attname
-        self._key = AS_STORED.get(policy.by_attname[pk].kind)
-        for attname, kind, spelled, head in heads_of(policy, database):
-            if attname == pk:
-                continue
-            if attname not in attnames or kind not in AS_STORED:
-                self._heads = None
-                return
-            self._heads.append((attnames.index(attname), AS_STORED[kind], spelled, head))
-        more = policy.has_rules or policy.policy.write_through  # than tags, to be told of the row
-        told = [field.attname for field in policy.told]
-        if told[0] == pk and {*told[1:]} <= {*attnames} and not more:
-            self._told = [attnames.index(name) for name in told[1:]]
-
-    def foreseen(self, row: str, pk: Any, given: Sequence[Any]) -> Foreseen | None:
-        if self._heads is None:
-            return None
-        tags = [self._any_row, row]
-        for place, kind, spelled, head in self._heads:
-            value = given[place]
-            if value is not None and type(value) is not kind:
-                return None
-            tags.append(head + (tag.NULL if value is None else spelled(value)))
-        told = None
-        if self._told is not None and type(pk) is self._key:
-            told = (pk, *[given[place] for place in self._told])
-        return Foreseen(frozenset(tags), told)
-
-
-def _lists(text: Text) -> _Lists:
-    known: _Lists | None = text.memo.get("lists")
-    if known is None:
-        known = text.memo["lists"] = _Lists(text.policy, text.database, text.attnames)
-    return known
 
 
 _OWN = Own(None, ())

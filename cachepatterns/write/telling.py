@@ -39,7 +39,6 @@ from cachepatterns.write.meanwhile import meanwhile
 
 log = BurstLog()
 
-Row = Sequence[Any]
 Rows = tuple[tuple[str, Mapping[str, Any]], ...]
 NamedPair = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
 """A `Pair` by the fields' attnames."""

@@ -31,7 +31,7 @@ from cachepatterns.transactions import database_id
 from cachepatterns.write.ahead import RegisteringMixin
 from cachepatterns.write.appending import tells_old, told_text
 from cachepatterns.write.changes import tells_its_table
-from cachepatterns.write.coarse import written_tables
+from cachepatterns.write.concerns import Lists
 
 MAX_TEXTS = 256
 """Texts that a connection keeps; then it learns anew."""
@@ -96,8 +96,7 @@ class Text:
             (_AS_GIVEN.get(type(field), _NO_TYPE), field.get_db_prep_save) for field in fields
         ]
         self.least, self.most = _bounds(policy, connection)
-        self.memo: dict[str, Any] = {}
-        """What its users work out of it once, each under a name of its own."""
+        self.lists = Lists(policy, self.database, self.attnames)
         self._nulls = list(nulls)
         self._sends_null = sql.count("%s") == len(fields) + 1
         """Whether a `NULL` is a parameter, as since Django 6.1, or part of the text."""
@@ -160,7 +159,7 @@ def proven(
         return None
     found = statement(sent)
     tells = found.verb == "UPDATE" and found.target == table_name(policy.model)
-    return text if tells and written_tables(found) == found.names else None
+    return text if tells else None
 
 
 def _is_stock(compiler: Any, policy: ResolvedPolicy) -> bool:
