@@ -134,15 +134,28 @@ def test_what_was_written_past_django_is_found_in_all_of_them(goods):
     assert found.unknown == 0
 
 
+# Of rows of one price the first to be found is the cheapest. One UPDATE need not move it: where
+# vacuum has made room, it stays before the others. What a transaction itself has left behind is
+# not cleared before its end, so the row gets past them.
+MOVE_THE_CHEAPEST = """DO $$
+DECLARE
+    cheapest int := (SELECT id FROM app_item ORDER BY price LIMIT 1);
+BEGIN
+    WHILE cheapest = (SELECT id FROM app_item ORDER BY price LIMIT 1) LOOP
+        UPDATE app_item SET price = price WHERE id = cheapest;
+    END LOOP;
+END $$"""
+
+
 def test_what_has_moved_or_changes_by_itself_is_not_held_against_raw_sql(goods, own_prefix):
     read = [
-        lambda: raw("SELECT id, name FROM app_item WHERE stock > 0"),
+        lambda: raw("SELECT id, name FROM app_item WHERE stock >= 0"),
         lambda: raw("SELECT id, now() AS at FROM app_item"),
         lambda: raw("SELECT id, name FROM app_item ORDER BY price limit 1"),
     ]
     for ask in read:
         ask()
-    past_django("UPDATE app_item SET price = price - 0.10 WHERE sku = 'a'")  # moves the row, too
+    past_django(MOVE_THE_CHEAPEST)
     found = verify()
     assert counts(found) == (1, 0, 2, 0)
 
