@@ -15,6 +15,7 @@ from tests.benchmarks.budget import as_markdown as budget_table
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.crew import crew, is_installed
+from tests.benchmarks.placing import is_possible
 from tests.benchmarks.rounds import run
 from tests.benchmarks.scenarios import compression, growth, herd, memory, mixed, writing
 
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--contender", action="append", choices=list(CONTENDERS))
     parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS))
     parser.add_argument("--queries", type=int, default=0, help="how many `memory` asks")
+    parser.add_argument("--apart", action="store_true", help="servers on other CPUs in all rounds")
     parser.add_argument("--budget", action="store_true", help="where the time of a hit goes")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     asked = parser.parse_args()
@@ -43,6 +45,8 @@ def main() -> None:
             tell = found.workers["cachepatterns"].tell
             print(budget_table({t: tell("budget", case=t) for t in asked.case or HITS}))
         return
+    if asked.apart and not is_possible():
+        parser.error("--apart needs Linux, and two CPUs")
     names = asked.contender or list(CONTENDERS)
     for name in list(names):
         if not is_installed(CONTENDERS[name]):
@@ -51,11 +55,13 @@ def main() -> None:
     rounds, seconds, rows = (4, 0.15, 1000) if asked.quick else (12, 0.4, 5000)
     everything = not (asked.case or asked.scenario)
     cases = [CASES[title] for title in (CASES if everything else asked.case or ())]
+    if cases and "uncached" not in names:
+        parser.error("cases need --contender uncached: all answers are compared with its")
     wanted = list(SCENARIOS) if everything else asked.scenario or []
     figures: dict[str, Any] = {}
     with crew(names) as found:
         if cases:
-            outcome = run(cases, found.workers, rounds, seconds, rows)
+            outcome = run(cases, found.workers, rounds, seconds, rows, apart=asked.apart)
             print(report.as_markdown(outcome, names), flush=True)
             figures = report.as_json(outcome)
         for name in wanted:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.benchmarks import placing
 from tests.benchmarks.cases import Case, Kind
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.crew import Worker
@@ -33,13 +34,20 @@ class Outcome:
 
 
 def run(
-    cases: Sequence[Case], workers: dict[str, Worker], rounds: int, seconds: float, rows: int
+    cases: Sequence[Case],
+    workers: dict[str, Worker],
+    rounds: int,
+    seconds: float,
+    rows: int,
+    *,
+    apart: bool = False,
 ) -> Outcome:
-    """Measure; raises `RuntimeError` if one of ours answers wrongly or misses."""
+    """Measure; raises `RuntimeError` if one of ours answers wrongly or misses. `apart` is for
+    `placing.begin`."""
     outcome = Outcome()
     for case in cases:
         sys.stderr.write(f"{case.title} …\n")
-        outcome.cases[case.title] = measure(case, workers, rounds, seconds)
+        outcome.cases[case.title] = measure(case, workers, rounds, seconds, apart=apart)
     for name, worker in workers.items():
         if CONTENDERS[name].caches:
             outcome.bytes_per_row[name] = worker.tell("memory", rows=rows)
@@ -47,7 +55,7 @@ def run(
 
 
 def measure(
-    case: Case, workers: dict[str, Worker], rounds: int, seconds: float
+    case: Case, workers: dict[str, Worker], rounds: int, seconds: float, *, apart: bool
 ) -> dict[str, Measured]:
     """One case in all contenders, interleaved round by round."""
     blocks: dict[str, list[float]] = {name: [] for name in workers}
@@ -59,8 +67,9 @@ def measure(
     digests = {}
     if case.kind in (Kind.HIT, Kind.NEAR):
         digests = {name: w.tell("answer", case=case.title) for name, w in workers.items()}
-    for _ in range(rounds):
+    for round_ in range(rounds):
         for name, worker in workers.items():
+            placing.begin(worker, round_, always=apart)
             timed = worker.tell("time", case=case.title, seconds=seconds)
             blocks[name] += timed["seconds"]
             is_hit = case.kind in (Kind.HIT, Kind.NEAR) and CONTENDERS[name].caches
@@ -68,6 +77,8 @@ def measure(
             hits[name] = hits[name] and timed["statements"] == expected
             if case.kind is Kind.NEAR and name == "cachepatterns":
                 hits[name] = hits[name] and timed["commands"] < timed["calls"] / 100
+    for worker in workers.values():
+        placing.begin(worker, 0, always=False)
     true = digests.get("uncached")
     found = {
         name: Measured(
