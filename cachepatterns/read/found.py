@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
@@ -43,7 +42,7 @@ class Found:
         self._standing: dict[str, bytes | None] = {}
         self._payloads: list[bytes | None] = []
         self._negatives = 0
-        self._stale: Counter[str] = Counter()
+        self._stale: dict[str, int] = {}
         """How many of the rows are past their time, by reason."""
         self._spares: list[Spare] = []
         self.outdated = 0
@@ -121,7 +120,7 @@ class Found:
             standing = [model_stamp, stamp]
             rows, stale, spare = judge(store, question, payload, standing, began, again)
             if stale and rows:
-                self._stale[stale] += len(rows)
+                self._stale[stale] = self._stale.get(stale, 0) + len(rows)
             if spare is not None:
                 self._spares.append(Spare(is_outage, spare))
             found.append(rows)
@@ -129,7 +128,7 @@ class Found:
 
     def count(self, seconds: float) -> None:
         """Tell how those that are not missing were found."""
-        fresh = len(self.rows) - self._stale.total()
+        fresh = len(self.rows) - sum(self._stale.values())
         if fresh:
             count_rows(self._plan, outcome.HIT, seconds, fresh)
         for reason, rows in self._stale.items():
