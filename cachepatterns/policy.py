@@ -25,6 +25,16 @@ TEXT_FIELDS = (
     models.URLField,
 )
 """Django's own fields that take every text, and send it as it is."""
+INTEGER_FIELDS = (
+    models.IntegerField,
+    models.SmallIntegerField,
+    models.BigIntegerField,
+    models.PositiveIntegerField,
+    models.PositiveSmallIntegerField,
+    models.PositiveBigIntegerField,
+)
+AUTO_FIELDS = (models.AutoField, models.SmallAutoField, models.BigAutoField)
+"""Django's own fields of integers that are chosen, and that the database gives."""
 
 
 class ModelPolicy:

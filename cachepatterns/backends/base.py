@@ -110,10 +110,21 @@ class Backend(Buffers, ABC):
         """
 
     def fence_ahead(
-        self, token: str, guards: Mapping[str, Sequence[str]], *, life: float
+        self,
+        token: str,
+        guards: Mapping[str, Sequence[str]],
+        *,
+        life: float,
+        witnessed: Sequence[str | bytes] = (),
     ) -> Callable[[], object]:
         """As `fence`, of a writer that has something else to do meanwhile: the registration
-        stands once what is returned was called, which raises what `fence` would."""
+        stands once what is returned was called, which raises what `fence` would.
+
+        A list that begins with ``"~"``, the model tag's key and a row's stands for a writer that
+        says that the row is in no lists but those whose keys follow, and will be in no others:
+        what rests on others is served. That holds if the entry under the first of `witnessed` is
+        valid and holds the second, else it is registered as ``"*"``.
+        """
         self.fence(token, guards, life=life)
         return lambda: None
 

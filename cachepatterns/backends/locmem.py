@@ -22,7 +22,7 @@ from cachepatterns.backends.base import (
     StreamEntry,
 )
 from cachepatterns.backends.locmem_buffers import LocMemBuffers
-from cachepatterns.core.guard import EVERYTHING, keeps_away
+from cachepatterns.core.guard import EVERYTHING, STAYING, keeps_away
 
 
 class LocMemBackend(LocMemBuffers):
@@ -100,6 +100,8 @@ class LocMemBackend(LocMemBuffers):
             for guard, named in guards.items():
                 fences = self._fences_of(guard)
                 lost = renew and token not in fences
+                if named[:1] == [STAYING]:
+                    named = [EVERYTHING, *named[1:]]  # keeps more away than it has to
                 fences[token] = (self._clock() + life, list(named))
                 if named[:1] != [EVERYTHING] or lost:
                     self.delete(named)

@@ -114,9 +114,14 @@ class RedisBackend(RedisBuffers):
 
     @translated
     def fence_ahead(
-        self, token: str, guards: Mapping[str, Sequence[str]], *, life: float
+        self,
+        token: str,
+        guards: Mapping[str, Sequence[str]],
+        *,
+        life: float,
+        witnessed: Sequence[str | bytes] = (),
     ) -> Callable[[], object]:
-        more = (token, *_named(guards), "new")
+        more = (token, *_named(guards), "new", *witnessed)
         answer = scripts.FENCE.ask(self.lines, list(guards), life, *more)
         return partial(_answer, answer)
 

@@ -118,12 +118,17 @@ class Store:
         finally:
             self._fenced(guards)
 
-    def fence_ahead(self, token: str, guards: Mapping[str, Sequence[str]]) -> Callable[[], None]:
+    def fence_ahead(
+        self,
+        token: str,
+        guards: Mapping[str, Sequence[str]],
+        witnessed: Sequence[str | bytes] = (),
+    ) -> Callable[[], None]:
         """As `fence`; the registration stands once what is returned was called, which raises
         `BackendError` too."""
-        life = config().FENCE_SECONDS
+        more = {"life": config().FENCE_SECONDS, "witnessed": witnessed}
         try:
-            answer = self.call("fence", self.backend.fence_ahead, token, guards, life=life)
+            answer = self.call("fence", self.backend.fence_ahead, token, guards, **more)
         except BackendError:
             self._fenced(guards)
             raise

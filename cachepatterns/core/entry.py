@@ -39,6 +39,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     signature: str
     encoding: int
     body: bytes
+    witness: bytes = b""
+    """Of a row by primary key: see `core.witness`."""
 
     @property
     def load_seconds(self) -> float:
@@ -93,6 +95,7 @@ def pack(
     signature: str,
     body: bytes,
     compress_above: int = COMPRESS_ABOVE,
+    witness: bytes = b"",
 ) -> bytes:
     """The bytes of an entry."""
     encoding = _RAW
@@ -111,6 +114,7 @@ def pack(
             signature=signature,
             encoding=encoding,
             body=body,
+            witness=witness,
         )
     )
 

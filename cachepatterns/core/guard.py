@@ -19,6 +19,11 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 
 EVERYTHING = "*"
 """Registered by a writer that can not tell its tags before it has written."""
+STAYING = "~"
+"""Registered by one that writes a row that is in no other lists than those that it names, neither
+before nor after: the server believes it only where the row's entry says so too."""
+_SPARING = frozenset({EVERYTHING, STAYING})
+"""Those that delete no stamps when they register."""
 _ROW = ":pk="
 """What stands between the key of a model's tag and the value in that of one of its rows."""
 
@@ -51,14 +56,17 @@ def keeps_away(named: Sequence[str], keys: Iterable[str]) -> bool:
 
     Of a writer that can not tell its tags some know the rows that they will touch at most: the
     keys of these rows' tags follow that of the model's. What rests on other rows of the model, and
-    on nothing else of it, is not theirs.
+    on nothing else of it, is not theirs. Of one that leaves its row in its lists only what rests
+    on that row, or on one of these lists, is.
     """
-    if named[0] != EVERYTHING:
+    if named[0] not in _SPARING:
         return False  # it has deleted the stamps that it names
     if len(named) < 3:
         return True
     head = named[1] + ":"
     theirs = [key for key in keys if key.startswith(head)]
+    if named[0] == STAYING:
+        return not theirs or any(key in named for key in theirs)
     row = named[1] + _ROW
     return not theirs or any(not key.startswith(row) or key in named for key in theirs)
 

@@ -98,7 +98,7 @@ def load_once(
                 reason = FLOOD
                 store.store([], (), 0.0, brief=brief, brief_ttl=STAMP_SECONDS)
                 return rows
-            payload = make_entry(rows, turn.stamps, ttl, took)
+            payload = make_entry(question, rows, turn.stamps, ttl, took)
             size = len(payload)
             kept = question.kept(ttl, rows)
             items = [(question.key, payload, kept), *question_item(asker, question, kept)]

@@ -14,6 +14,7 @@ from cachepatterns.core.guard import guard_of
 from cachepatterns.core.key import guard_key, tag_key
 from cachepatterns.core.softness import Softness, softness_of
 from cachepatterns.core.tier import Tier, jittered
+from cachepatterns.core.witness import witness
 from cachepatterns.read.lease import lease_keys
 
 Load = Callable[[], list[Row]]
@@ -71,6 +72,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Seconds that an entry may be asked for at most, and its stamps must stand."""
     label: str
     pattern: str
+    told: tuple[int, ...] = ()
+    """Of a row by primary key: where in it those columns stand that tell its lists."""
+
+    def witness(self, rows: Sequence[Row]) -> bytes:
+        """What an entry of `rows` tells writers."""
+        if not self.told or len(rows) != 1:
+            return b""
+        row = rows[0]
+        return witness([row[place] for place in self.told])
 
     def lifetime(self, rows: Sequence[Row]) -> float:
         """The TTL of an entry that holds `rows`, jitter included."""

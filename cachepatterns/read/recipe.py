@@ -28,7 +28,7 @@ import msgspec
 from django.db import models
 
 from cachepatterns.observe import BurstLog
-from cachepatterns.policy import TEXT_FIELDS
+from cachepatterns.policy import AUTO_FIELDS, INTEGER_FIELDS, TEXT_FIELDS
 from cachepatterns.read.conditions import lookups_of, may_mean_now
 from cachepatterns.read.shape import shape_of
 
@@ -253,20 +253,7 @@ _SOME: dict[type, Callable[[Any], bool]] = {
 """Kinds of values, and whether one of them is as good as any other."""
 
 _TAKEN: dict[type, type] = {
-    **dict.fromkeys(
-        (
-            models.IntegerField,
-            models.SmallIntegerField,
-            models.BigIntegerField,
-            models.PositiveIntegerField,
-            models.PositiveSmallIntegerField,
-            models.PositiveBigIntegerField,
-            models.AutoField,
-            models.SmallAutoField,
-            models.BigAutoField,
-        ),
-        int,
-    ),
+    **dict.fromkeys((*INTEGER_FIELDS, *AUTO_FIELDS), int),
     **dict.fromkeys(TEXT_FIELDS, str),
     models.FloatField: float,
     models.DecimalField: decimal.Decimal,

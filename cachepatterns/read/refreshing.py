@@ -108,7 +108,7 @@ def _entries(
         question = plan.question(spelled)
         ttl = question.lifetime([row])
         try:
-            payload = make_entry([row], [held[key] for key in question.stamps], ttl, 0.0)
+            payload = make_entry(question, [row], [held[key] for key in question.stamps], ttl, 0.0)
         except UnstorableValue as error:
             return [], unstored_reason(error)
         items.append((question.key, payload, question.kept(ttl, [row])))

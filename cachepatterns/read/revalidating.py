@@ -173,7 +173,7 @@ def _load(store: Store, question: Question, load: Load, stamps: list[bytes]) -> 
         return
     ttl = question.lifetime(rows)
     try:
-        payload = make_entry(rows, stamps, ttl, took)
+        payload = make_entry(question, rows, stamps, ttl, took)
     except UnstorableValue as error:
         _emit(question, outcome.SKIPPED, unstored_reason(error), took)
         return

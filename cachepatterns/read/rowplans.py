@@ -68,6 +68,9 @@ class RowPlan:
             label=label,
             pattern=row_pattern(field),
         )
+        if narrowing.field.primary_key and policy.is_strict:
+            told = tuple([attnames.index(field.attname) for field in policy.told])
+            self.asked = replace(self.asked, told=told)
         self.model_stamp, self._stamp = self.asked.stamps
         self.guards, self.leases = self.asked.guards, self.asked.leases
         self._text = Kept()

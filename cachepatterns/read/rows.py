@@ -206,7 +206,7 @@ def _store(
             continue
         ttl = question.lifetime(result)
         try:
-            payload = make_entry(result, held, ttl, load_seconds)
+            payload = make_entry(question, result, held, ttl, load_seconds)
         except UnstorableValue as error:
             reason = unstored_reason(error)
             continue

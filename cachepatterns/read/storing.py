@@ -10,12 +10,15 @@ from cachepatterns.core import codec
 from cachepatterns.core.codec import Row
 from cachepatterns.core.entry import pack
 from cachepatterns.exceptions import UnstorableValue
+from cachepatterns.read.question import Question
 
 TOO_LARGE = "too large"
 
 
-def make_entry(rows: list[Row], stamps: Sequence[bytes], ttl: float, load_seconds: float) -> bytes:
-    """The payload of `rows`; raises `UnstorableValue` with the reason."""
+def make_entry(
+    question: Question, rows: list[Row], stamps: Sequence[bytes], ttl: float, load_seconds: float
+) -> bytes:
+    """The payload of the rows that answer `question`; raises `UnstorableValue` with the reason."""
     signature, body = codec.encode_rows(rows)
     now = time.time()
     payload = pack(
@@ -27,6 +30,7 @@ def make_entry(rows: list[Row], stamps: Sequence[bytes], ttl: float, load_second
         signature=signature,
         body=body,
         compress_above=config().COMPRESS_ABOVE,
+        witness=question.witness(rows),
     )
     if len(payload) > config().MAX_VALUE_BYTES:
         raise UnstorableValue(TOO_LARGE)

@@ -126,7 +126,8 @@ def registering(
         return None
     try:
         fence = Fence()
-        fence.add_everything(closing_tags(policy, database), concerned.rows(), ahead=True)
+        closed, rows = closing_tags(policy, database), concerned.rows()
+        fence.add_everything(closed, rows, staying=concerned.staying(), ahead=True)
     except WriteRefused:
         raise
     except Exception:

@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.subqueries import UpdateQuery
 
 from cachepatterns.core import tag
+from cachepatterns.core.witness import Staying
 from cachepatterns.narrowing import (
     NO_VALUE,
     as_stored,
@@ -60,6 +61,11 @@ class Concerned(Protocol):
     def foreseen(self) -> Foreseen | None:
         """What it most likely concerns; `None` where it sets not all of what lists are narrowed
         by, or to values that the database will work out."""
+
+    def staying(self) -> Staying | None:
+        """What it says of one row's lists, if it is sure to leave the row in those that it is in,
+        once it is known that these are they; `None` where it may not."""
+        return None
 
 
 class ByQuery(Concerned):

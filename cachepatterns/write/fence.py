@@ -5,6 +5,9 @@ deletes their stamps: from then on no reader hits or stores anything that rests 
 an acknowledged COMMIT one script bumps the tags and takes the registration back. Whatever
 happens in between (a crash, a lost connection, a COMMIT of unknown outcome), the registration
 expires by itself, and whoever purges it performs the bump that it names.
+
+Longer than most: to register, to renew in the background and to release are one state under one
+lock, and which of them comes first is what all of it is about.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from weakref import WeakSet
 from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core import tag as tags
-from cachepatterns.core.guard import EVERYTHING, by_guard, guard_of, head_start
+from cachepatterns.core.guard import EVERYTHING, STAYING, by_guard, guard_of, head_start
 from cachepatterns.core.key import guard_key, mark_key, tag_key, tag_keys
+from cachepatterns.core.witness import Staying
 from cachepatterns.exceptions import BackendError, ConfigurationError, WriteRefused
 from cachepatterns.observe import BurstLog
 
@@ -87,13 +91,21 @@ class Fence:
                 self._stand()
 
     def add_everything(
-        self, names: Iterable[str], only: Iterable[str] = (), *, ahead: bool = False
+        self,
+        names: Iterable[str],
+        only: Iterable[str] = (),
+        *,
+        staying: Staying | None = None,
+        ahead: bool = False,
     ) -> None:
         """Close the guards of these model tags until the writer can tell what it touched.
 
         `only` are the tags of the rows that it will touch at most, where that is known of a
         model: other rows of it are not closed. With `ahead` they are closed when `stand`
         returns, which must be before the statement is sent.
+
+        With `staying`, of a writer of one row, the lists that it does not name are not closed
+        either, if the row's entry vouches for it.
         """
         prefix = config().PREFIX
         closed = {
@@ -103,8 +115,14 @@ class Fence:
         for name in only:
             if (guard := guard_key(prefix, guard_of(name))) in closed:
                 closed[guard].append(tag_key(prefix, name))
+        witnessed: tuple[str | bytes, ...] = ()
+        if staying is not None:
+            named = closed[guard_key(prefix, guard_of(staying.lists[0]))]
+            named[0] = STAYING
+            named += tag_keys(prefix, staying.lists)
+            witnessed = staying.entry, staying.witness
         with self._lock:
-            self._register(closed, ahead=ahead)
+            self._register(closed, ahead=ahead, witnessed=witnessed)
 
     def stand(self) -> None:
         """Wait until what was registered ahead stands. Raises `WriteRefused` as `add` does."""
@@ -160,7 +178,12 @@ class Fence:
             _abandoned.put((self.token, dict(self._guards)))
 
     def _register(
-        self, guards: dict[str, list[str]], *, renew: bool = False, ahead: bool = False
+        self,
+        guards: dict[str, list[str]],
+        *,
+        renew: bool = False,
+        ahead: bool = False,
+        witnessed: Sequence[str | bytes] = (),
     ) -> None:
         if ahead:
             self._stand()  # of two at once, the first would never be heard of
@@ -169,7 +192,7 @@ class Fence:
         started = time.monotonic()
         try:
             if ahead:
-                self._ahead = current_store().fence_ahead(self.token, guards)
+                self._ahead = current_store().fence_ahead(self.token, guards, witnessed)
             else:
                 current_store().fence(self.token, guards, renew=renew)
             if renew or not self._registered:  # that of the oldest of its guards
@@ -272,7 +295,7 @@ def _release_abandoned(timeout: float) -> None:
         found.set()
         return
     token, guards = found
-    keys = {key for named in guards.values() for key in named if key != EVERYTHING}
+    keys = {key for named in guards.values() for key in named} - {EVERYTHING, STAYING}
     current_store().release(token, list(guards), sorted(keys), wait=True)
 
 

@@ -20,6 +20,7 @@ from django.db.models import sql
 
 from cachepatterns.conf import config
 from cachepatterns.core import tag
+from cachepatterns.core.witness import Staying, witness
 from cachepatterns.narrowing import NO_VALUE, spellings
 from cachepatterns.registry import site
 from cachepatterns.transactions import in_transaction
@@ -92,9 +93,8 @@ def _key_of(queryset: Any) -> Any:
 def _written(queryset: Any, pk: Any, names: Names, given: list[Any], query: Query) -> int | None:
     if pk is None or not config().SHORTCUTS or is_accounted() or wholesale() is not None:
         return None
-    for value in given:
-        if type(value) not in PLAIN and _says_more(value):
-            return None
+    if not PLAIN.issuperset(map(type, given)) and any(map(_says_more, given)):
+        return None
     connection: BaseDatabaseWrapper = connections[queryset.db]
     policy = site.policy_for(queryset.model)
     if policy is None or connection.vendor != "postgresql":
@@ -115,7 +115,7 @@ def _send(text: Text, pk: Any, given: Sequence[Any]) -> int | None:
     if text.least is not None and not text.least <= pk <= text.most:
         return None  # no row can have it, and Django asks for none
     connection = text.connection
-    update = _Update(text, pk, given)
+    update = _Update(text, pk, given, origin()[0])
     if not in_transaction(connection) and text.policy.is_strict:
         update.fence = registering(connection, text.policy, text.database, update)
     known = connection.__dict__
@@ -141,10 +141,12 @@ def _send(text: Text, pk: Any, given: Sequence[Any]) -> int | None:
 class _Update(Concerned):
     """One update by a kept text."""
 
-    __slots__ = ("_given", "_pk", "fence", "text")
+    __slots__ = ("_foreseen", "_given", "_pk", "_source", "_spelled", "fence", "text")
 
-    def __init__(self, text: Text, pk: Any, given: Sequence[Any]) -> None:
-        self.text, self._pk, self._given = text, pk, given
+    def __init__(self, text: Text, pk: Any, given: Sequence[Any], source: str) -> None:
+        self.text, self._pk, self._given, self._source = text, pk, given, source
+        self._spelled = _spelled(text, pk)
+        self._foreseen: Foreseen | None = None
         self.fence: Fence | None = None
         """What was registered for it ahead, in autocommit."""
 
@@ -155,25 +157,21 @@ class _Update(Concerned):
     def appended(self) -> Appended:
         """As a statement that tells its rows."""
         text = self.text
-        telling = Telling(text.connection, text.policy, origin()[0])
+        telling = Telling(text.connection, text.policy, self._source)
         telling.concerned, telling.ahead = self, self.take
         return Appended(telling, _OWN, text.told, BOTH)
 
     def rows(self) -> Sequence[str]:
-        policy, pk = self.text.policy, self._pk
-        narrowing = policy.pk
-        if narrowing is None:
+        if self._spelled is None:
             return ()
-        if narrowing.kind == "integer" and type(pk) is int:
-            spelled = str(pk)
-        else:
-            try:
-                (spelled,) = spellings(narrowing, [pk], self.text.connection)
-            except NO_VALUE:
-                return ()
-        return (tag.row_tag(policy.label, self.text.database, spelled),)
+        return (tag.row_tag(self.text.policy.label, self.text.database, self._spelled),)
 
     def foreseen(self) -> Foreseen | None:
+        if self._foreseen is None:
+            self._foreseen = self._foresee()
+        return self._foreseen
+
+    def _foresee(self) -> Foreseen | None:
         text, rows = self.text, self.rows()
         if not rows:
             return None
@@ -182,6 +180,29 @@ class _Update(Concerned):
             return found
         set_to = dict(zip(text.attnames, self._given, strict=True))
         return foreseen(rows, set_to, text.policy, text.connection, text.database)
+
+    def staying(self) -> Staying | None:
+        found, spelled = self.foreseen(), self._spelled
+        if found is None or found.row is None or spelled is None:
+            return None
+        if not self.text.sets_what_is_given:
+            return None
+        lists = sorted(found.tags.difference(self.rows()))
+        return Staying(lists, self.text.entry + spelled, witness(found.row))
+
+
+def _spelled(text: Text, pk: Any) -> str | None:
+    """The primary key, as it stands in tags and keys; `None` for what is none."""
+    narrowing = text.policy.pk
+    if narrowing is None:
+        return None
+    if narrowing.kind == "integer" and type(pk) is int:
+        return str(pk)
+    try:
+        (spelled,) = spellings(narrowing, [pk], text.connection)
+    except NO_VALUE:
+        return None
+    return spelled
 
 
 _OWN = Own(None, ())

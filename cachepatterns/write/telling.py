@@ -93,6 +93,7 @@ class Telling:
             return meanwhile(self.connection, self._foresee, self._register)
         ahead = self.ahead()
         if ahead is not None:
+            self._foresee()
             return statement_fence(self.connection, (), ahead=ahead)
         guarded = closing_tags(self.policy, self.database)
         if self.beyond is not None:

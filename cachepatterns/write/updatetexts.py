@@ -15,23 +15,25 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
-from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import sql
 from django.db.models.sql.compiler import SQLUpdateCompiler
 
 from cachepatterns.conf import config
+from cachepatterns.core.key import row_key
 from cachepatterns.core.sqltext import statement
 from cachepatterns.narrowing import as_stored
-from cachepatterns.policy import TEXT_FIELDS, ResolvedPolicy
+from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site, table_name
-from cachepatterns.transactions import database_id
+from cachepatterns.transactions import database_id, source_id
 from cachepatterns.write.ahead import RegisteringMixin
 from cachepatterns.write.appending import tells_old, told_text
 from cachepatterns.write.changes import tells_its_table
 from cachepatterns.write.concerns import Lists
+from cachepatterns.write.preparing import prepare_of, ways_of
 
 MAX_TEXTS = 256
 """Texts that a connection keeps; then it learns anew."""
@@ -44,17 +46,19 @@ PLAIN = frozenset(
     | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta}
 )
 """Values in which Django looks for nothing but themselves."""
-_AS_GIVEN: dict[type, type] = {
-    **dict.fromkeys(TEXT_FIELDS, str),
-    models.BooleanField: bool,
-    models.FloatField: float,
-}
-"""Of these fields a value of that very type is sent as it is: preparing it changes nothing."""
-_NO_TYPE: Any = object()
 BOTH = ("old", "new")
 """The sides that the texts tell."""
 
 Nulls = tuple[bool, ...]
+_SETS_WHAT_IS_GIVEN = """
+    SELECT relkind = 'r' AND NOT relhassubclass AND NOT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgrelid = pg_class.oid AND tgenabled <> 'D' AND tgtype & 19 = 19
+    )
+    FROM pg_class WHERE oid = %s::regclass
+"""
+"""A table without partitions and heirs, and without a trigger for each row (1) before (2) an
+UPDATE (16), which may give it other values."""
 
 
 def kept(
@@ -93,20 +97,35 @@ class Text:
         self.told = told_text(policy, connection, sql, *BOTH)
         self.attnames = [field.attname for field in fields]
         self._prepare = [
-            (_AS_GIVEN.get(type(field), _NO_TYPE), field.get_db_prep_save) for field in fields
+            (ways_of(field, connection), prepare_of(field, connection)) for field in fields
         ]
         self.least, self.most = _bounds(policy, connection)
         self.lists = Lists(policy, self.database, self.attnames)
+        self.entry = row_key(
+            config().PREFIX, policy.label, policy.fingerprint, source_id(connection), ""
+        )
+        """The key of a row's entry, but for its primary key."""
         self._nulls = list(nulls)
         self._sends_null = sql.count("%s") == len(fields) + 1
         """Whether a `NULL` is a parameter, as since Django 6.1, or part of the text."""
 
+    @cached_property
+    def sets_what_is_given(self) -> bool:
+        """Whether what tells the row's lists will be just the values given: they are sent as they
+        are, and no trigger gives it others. Asked of the database once, in autocommit."""
+        told = [field for field in self.policy.told if not field.primary_key]
+        if not all(ways_of(field, self.connection) for field in told):
+            return False
+        self.connection.ensure_connection()  # it may have been closed since it was last used
+        driver: Any = self.connection.connection
+        table = self.connection.ops.quote_name(self.policy.model._meta.db_table)
+        return bool(driver.execute(_SETS_WHAT_IS_GIVEN, [table]).fetchone()[0])
+
     def parameters(self, pk: Any, given: Sequence[Any]) -> tuple[Any, ...] | None:
         """What Django would send for these values; `None` where only Django knows."""
-        connection = self.connection
         sent = [
-            value if type(value) is kind else prepare(value, connection=connection)
-            for (kind, prepare), value in zip(self._prepare, given)  # noqa: B905 - one for each
+            value if (way := ways.get(type(value), prepare)) is None else way(value)
+            for (ways, prepare), value in zip(self._prepare, given)  # noqa: B905 - one for each
         ]
         if [value is None for value in sent] != self._nulls:
             return None
@@ -115,7 +134,7 @@ class Text:
                 return None
         if not self._sends_null:
             sent = [value for value in sent if value is not None]
-        sent.append(_as_asked(self.policy, pk, connection))
+        sent.append(_as_asked(self.policy, pk, self.connection))
         return tuple(sent)
 
 

@@ -97,26 +97,45 @@ VALUES = [
     "a", "now", "a\0b", "%s", b"1", bytearray(b"1"), [], {}, {"a": [1]}, object, KEY, str(KEY),
     datetime.date(2020, 1, 2), datetime.datetime(2020, 1, 2), datetime.time(3),
     datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC), datetime.timedelta(1), F("big"), F("char"),
-    Value(1), "2020-01-02", "127.0.0.1",
+    Value(1), "2020-01-02", "127.0.0.1", decimal.Decimal("NaN"), decimal.Decimal("-Infinity"),
 ]  # fmt: skip
 NAMES = [f.name for f in Everything._meta.concrete_fields] + ["pk", "nothing"]
+
+
+def set_to(name, value):
+    """Set a field, and take it back."""
+
+    def written():
+        Everything.objects.filter(pk=KEY).exists()
+        with transaction.atomic():
+            try:
+                return Everything.objects.filter(pk=KEY).update(**{name: value})
+            finally:
+                transaction.set_rollback(True)
+
+    return written
 
 
 @pytest.mark.filterwarnings("ignore:DateTimeField")
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_a_field_is_set_to(settings, name):
-    def write(value):
-        def written():
-            Everything.objects.filter(pk=KEY).exists()
-            with transaction.atomic():
-                try:
-                    return Everything.objects.filter(pk=KEY).update(**{name: value})
-                finally:
-                    transaction.set_rollback(True)
+    assert {repr(v): found for v in VALUES if (found := unlike(settings, set_to(name, v)))} == {}
 
-        return written
 
-    assert {repr(v): found for v in VALUES if (found := unlike(settings, write(v)))} == {}
+@pytest.mark.filterwarnings("ignore:DateTimeField")
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_a_field_is_set_to_by_a_text_that_another_value_has_left(settings, name):
+    def written() -> list:
+        found = []
+        for value in VALUES + VALUES:
+            with sent() as statements:
+                found.append((repr(value), outcome(set_to(name, value)), statements))
+        return found
+
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHORTCUTS": False}
+    expected = written()
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHORTCUTS": True}
+    assert written() == expected
 
 
 @pytest.mark.parametrize("model", [Item, CheapItem, Place, Shop, Category])

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import Error, OperationalError, connection
 
 from cachepatterns.backends.store import current_store
-from cachepatterns.core.guard import EVERYTHING
+from cachepatterns.core.guard import EVERYTHING, STAYING
 from cachepatterns.exceptions import WriteRefused
 from tests.faults import naive
 from tests.faults.board import CLOSING, IDLE, WRITING, Board, Page
@@ -122,7 +122,7 @@ class Hooks:
         return heard
 
     def _begin(self, token: str, guards: Any) -> bool:
-        everything = any(list(named)[:1] == [EVERYTHING] for named in guards.values())
+        everything = any(named[0] in {EVERYTHING, STAYING} for named in guards.values())
         self.page.note(f"{'closes' if everything else 'fences'} {_names(guards)} as {token[:4]}")
         self.at("before the fence")
         if everything:

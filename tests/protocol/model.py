@@ -19,7 +19,7 @@ from tests.protocol.state import (
     IDLE,
     NAMES,
     NO_STAMP,
-    QUERIES,
+    ROWS,
     Entry,
     Guard,
     Redis,
@@ -31,19 +31,23 @@ from tests.protocol.state import (
 
 Step = tuple[Move, State]
 
-COLD = Redis(None, (NO_STAMP,) * 3, (None,) * 3)
-WARM = Redis(Guard(0, 0, ()), (1, 1, 1), (None, Entry(0, (1, 1)), Entry(EMPTY, (1, 1))))
+COLD = Redis(None, (NO_STAMP,) * 4, (None,) * 4)
+_LISTS = Entry(0, (1, 1)), Entry(EMPTY, (1, 1))
+WARM = Redis(Guard(0, 0, ()), (1, 1, 1, NO_STAMP), (None, *_LISTS, None))
+WITH_ROW = Redis(Guard(0, 0, ()), (1, 1, 1, 1), (None, *_LISTS, Entry(0, (1, 1))))
 
 
 def starts(k: Setting) -> Iterator[Step]:
     actors = tuple(Writer("new", kind) for kind in k.kinds)
-    warm = WARM._replace(lease=k.protocol.lease, replayed=True) if k.protocol.outbox else WARM
+    warm = WITH_ROW if k.rows else WARM
+    if k.protocol.outbox:
+        warm = warm._replace(lease=k.protocol.lease, replayed=True)
     for name, redis in (("warm", warm), ("cold", COLD)):
         move = Move("", Point.START, 0, f"{name}: the row is in list a with v0")
         idle = (AT_REST,) * (k.relays if k.protocol.outbox else 0)
         yield (
             move,
-            State(writers.ROWS[:1], -1, 0, redis, (), actors, (IDLE, IDLE), relays=idle),
+            State(ROWS[:1], -1, 0, redis, (), actors, (IDLE, IDLE), relays=idle),
         )
 
 
@@ -83,7 +87,7 @@ def _surroundings(k: Setting, s: State) -> Iterator[Step]:
                     _befalls(Point.EVICT_STAMP, text, tag),
                     _evicted(k, s, without(redis, (tag,))),
                 )
-        for query in QUERIES:
+        for query in k.queries:
             if redis.entries[query]:
                 entries = list(redis.entries)
                 entries[query] = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from tests.protocol.setting import Protocol, Setting
 
 TRANSACTION, AUTOCOMMIT, EVENTUAL = "transaction", "autocommit", "eventual"
-FORESEES = "foreseeing"
+FORESEES, STAYS = "foreseeing", "staying"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,12 @@ def mutation(
     *kinds: str,
     faults: str = "",
     lookups: bool = True,
+    rows: bool = False,
     **switches: bool | int | str,
 ) -> Mutation:
     kinds = kinds or (TRANSACTION, TRANSACTION)
-    setting = Setting(Protocol(**switches), kinds, frozenset(faults.split()), lookups=lookups)
+    happens = frozenset(faults.split())
+    setting = Setting(Protocol(**switches), kinds, happens, lookups=lookups, rows=rows)
     return Mutation(name, setting, why)
 
 
@@ -221,6 +223,37 @@ FORESEEING = (
     ),
 )
 """Writers in a transaction that register before their statement what they most likely touch."""
+
+STAYING = (
+    mutation(
+        "the row's entry is not asked where it is",
+        "the row stood in another list, whose readers nobody keeps away",
+        TRANSACTION,
+        STAYS,
+        rows=True,
+        lookups=False,
+        staying="believed",
+    ),
+    mutation(
+        "while a row stays, others' lists are minted for",
+        "another writer moves the row there, and this one moves it back",
+        TRANSACTION,
+        STAYS,
+        rows=True,
+        lookups=False,
+        staying_mints="unnamed",
+    ),
+    mutation(
+        "the same, beside a statement",
+        "the same",
+        AUTOCOMMIT,
+        STAYS,
+        rows=True,
+        lookups=False,
+        staying_mints="unnamed",
+    ),
+)
+"""Writers in autocommit that leave the row in the list that it is in, and close no other."""
 
 LIMITS = (
     mutation(

@@ -18,7 +18,6 @@ from tests.protocol.state import (
     MODEL,
     NAMES,
     NO_STAMP,
-    QUERIES,
     Reader,
     State,
     oldest,
@@ -32,18 +31,18 @@ Step = tuple[Move, State]
 def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
     r = s.readers[me]
     if r.at == "idle" and k.lookups:
-        for query in QUERIES:
+        for query in k.queries:
             yield from _looks_up(k, s, me, query)
     elif r.at == "idle":
         yield from _tends(k, s, me)
-        for query in QUERIES:
+        for query in k.queries:
             missed = Reader("missed", query, oldest(s))
             yield from _mints(k, s, me, missed, "minted")
             if held := _stands(k, s, query):
                 move = _by(me, Point.LOOKUP, query, f"holds what stands for list {NAMES[query]}")
                 yield move, put(s, me, missed._replace(at="minted", held=held))
     elif r.at == "stamps valid":  # only when the guard is read last
-        if scripts.blocked(k.protocol, s.redis.guard, s.run):
+        if scripts.blocked(k.protocol, s.redis.guard, s.run, r.query):
             yield _by(me, Point.GUARD, r.query, "guard: fenced"), put(s, me, IDLE)
         else:
             move = _by(me, Point.GUARD, r.query, f"guard: free. Returns {shown(r.value)}")
@@ -109,7 +108,7 @@ def _stands(k: Setting, s: State, query: int) -> tuple[int, int] | None:
     stamps = (s.redis.stamps[MODEL], s.redis.stamps[query])
     if not k.protocol.held_by_lookup or NO_STAMP in stamps:
         return None
-    return None if scripts.blocked(k.protocol, s.redis.guard, s.run) else stamps
+    return None if scripts.blocked(k.protocol, s.redis.guard, s.run, query) else stamps
 
 
 def _by(me: int, point: Point, query: int, text: str) -> Move:

@@ -10,17 +10,24 @@ from tests.protocol.state import (
     NEW,
     NO_STAMP,
     OVER,
+    ROW,
+    ROWS,
+    STAYS,
     Entry,
     Fence,
     Guard,
     Redis,
+    unbounded,
     without,
 )
+
+PLACES = {value: category for category, value in ROWS}
+"""By a version of the row, the list that it is in."""
 
 
 def lookup(p: Protocol, redis: Redis, run: int, query: int) -> tuple[Entry | None, bool]:
     """MGET of guard, lease, entry and stamps: `(the entry if it may be served, doomed)`."""
-    doomed = blocked(p, redis.guard, run)
+    doomed = blocked(p, redis.guard, run, query)
     return (None if doomed or not leased(p, redis) else valid(redis, query)), doomed
 
 
@@ -28,13 +35,18 @@ def leased(p: Protocol, redis: Redis) -> bool:
     return not p.outbox or not p.lease_checked or redis.lease > 0
 
 
-def blocked(p: Protocol, guard: Guard | None, run: int) -> bool:
+def blocked(p: Protocol, guard: Guard | None, run: int, query: int = MODEL) -> bool:
+    """Whether nothing is served that the query finds; without one, whether there is any such."""
     return (
         guard is None
         or (guard.run != run and p.incarnation != "unchecked")
         or guard.quarantine > 0
-        or any(fence.tags == ALL for fence in guard.fences)
+        or any(_keeps_away(fence.tags, query) for fence in guard.fences)
     )
+
+
+def _keeps_away(tags: tuple[int, ...], query: int) -> bool:
+    return tags == ALL or (unbounded(tags) and (query == MODEL or query in tags))
 
 
 def valid(redis: Redis, query: int) -> Entry | None:
@@ -81,13 +93,21 @@ def mint(
     guard = redis.guard
     if guard.quarantine > 0:
         return redis, None
-    if any(f.tags == ALL or MODEL in f.tags or query in f.tags for f in guard.fences):
+    if any(_forbids(p, fence.tags, query) for fence in guard.fences):
         return redis, None
     standing = list(redis.stamps)
     for tag, before in zip((MODEL, query), seen, strict=True):
         if p.mint == "overwrite" or standing[tag] == NO_STAMP:
             standing[tag] = before if p.mint == "restore" and before else new
     return redis._replace(stamps=tuple(standing)), (standing[MODEL], standing[query])
+
+
+def _forbids(p: Protocol, tags: tuple[int, ...], query: int) -> bool:
+    """Whether a registration forbids minting for a query. One that stays does for all: another
+    writer may move the row, and its own will move it back."""
+    if unbounded(tags) and (tags == ALL or p.staying_mints == "none"):
+        return True
+    return MODEL in tags or query in tags
 
 
 def tend(p: Protocol, redis: Redis, run: int) -> Redis:
@@ -108,10 +128,23 @@ def fence(
     redis = touched(p, redis, run)
     others = tuple(f for f in redis.guard.fences if f.token != token)
     lost = again and others == redis.guard.fences
+    if tags[:1] == (STAYS,):
+        mine = [f.tags for f in redis.guard.fences if f.token == token]
+        tags = _as_witnessed(p, redis, tags, mine[0] if mine else (), again=again)
     redis = _with_fences(redis, (*others, Fence(token, p.life, tags)))
-    if not p.fence_bumps or (tags == ALL and not lost):
+    if not p.fence_bumps or (unbounded(tags) and not lost):
         return redis
     return without(redis, _named(tags))
+
+
+def _as_witnessed(
+    p: Protocol, redis: Redis, tags: tuple[int, ...], known: tuple[int, ...], *, again: bool
+) -> tuple[int, ...]:
+    """A registration that leaves the row where it is, or `ALL` if nobody vouches for that."""
+    if p.staying == "believed" or known == tags:
+        return tags
+    entry = valid(redis, ROW)
+    return tags if entry and not again and PLACES[entry.value] in tags else ALL
 
 
 def release(
@@ -171,7 +204,7 @@ def after_a_tick(p: Protocol, redis: Redis) -> Redis:
 
 def _named(tags: tuple[int, ...]) -> tuple[int, ...]:
     """The tags that a registration names: in place of all, the one on which all rest."""
-    return (MODEL,) if tags == ALL else tags
+    return (MODEL,) if unbounded(tags) else tags
 
 
 def _with_fences(redis: Redis, fences: tuple[Fence, ...]) -> Redis:

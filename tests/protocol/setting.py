@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.protocol.state import EVERY_QUERY, QUERIES
+
 FAULTS = frozenset({"crash", "unknown", "away", "evict", "flush", "failover"})
 """Each may happen at any time and any number of times. A bump that is lost is the same as a
 writer that crashed after its COMMIT; `unknown` is a connection lost while committing; `away` is
@@ -42,6 +44,8 @@ class Protocol:
     old_values: str = "database"  # | "instance"
     foreseen: str = "added to"  # | "taken for all"
     late_foresight: str = "registered again"  # | "kept"
+    staying: str = "witnessed"  # | "believed"
+    staying_mints: str = "none"  # | "unnamed": for lists that it does not name
     away_at_fence: str = "refuse"  # | "write"
     publishes_own: bool = False  # a transaction stores what it reads after its own write
     renews_after_release: bool = False
@@ -70,3 +74,8 @@ class Setting:
     lookups: bool = True  # readers look up before they mint
     readers: int = 2
     relays: int = 1  # where there is an outbox
+    rows: bool = False  # whether the row has an entry of its own
+
+    @property
+    def queries(self) -> tuple[int, ...]:
+        return EVERY_QUERY if self.rows else QUERIES

@@ -1,7 +1,8 @@
 """What a moment of the protocol consists of, and when two moments are the same.
 
 One row, `(category, value)`, is read by two queries, "list a" and "list b". What a query returns
-is the row's value if it stands in that list, else `EMPTY`. Times are *ticks left*, never clocks,
+is the row's value if it stands in that list, else `EMPTY`. Where `Setting.rows` says so a third
+one asks for the row itself. Times are *ticks left*, never clocks,
 and stamps are renamed after every step; so the states are finite although time, reads and faults
 go on for ever.
 """
@@ -11,15 +12,21 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-MODEL, A, B = 0, 1, 2
-"""The tags: the model's, and one for each value of the narrowed field. A query is named by its
-field tag."""
+MODEL, A, B, ROW = 0, 1, 2, 3
+"""The tags: the model's, one for each value of the narrowed field, and the row's. A query is named
+by its field tag, or the row's."""
 
 QUERIES = (A, B)
+EVERY_QUERY = (A, B, ROW)
 ALL: tuple[int, ...] = (-1,)
 """In place of tags: a fence before an autocommit statement, whose tags nobody knows yet."""
+STAYS = -2
+"""Before tags: a fence before an autocommit statement that leaves the row in the list it names."""
 
-NAMES = {MODEL: "model", A: "a", B: "b"}
+ROWS = ((A, 0), (B, 1), (A, 2))
+"""The row at first, and what each writer makes of it: one moves it a→b, the other (back) to a."""
+
+NAMES = {MODEL: "model", A: "a", B: "b", ROW: "row"}
 EMPTY = -1
 NO_STAMP = 0
 DEAD = (NO_STAMP, NO_STAMP)
@@ -52,8 +59,8 @@ class Entry(NamedTuple):
 
 class Redis(NamedTuple):
     guard: Guard | None
-    stamps: tuple[int, int, int]
-    entries: tuple[Entry | None, Entry | None, Entry | None]  # by query; [0] is never used
+    stamps: tuple[int, int, int, int]
+    entries: tuple[Entry | None, ...]  # by query; [0] is never used
     # with an outbox
     lease: int = 0  # ticks left; 0: none that this incarnation's readers accept
     marks: tuple[int, ...] = ()  # the writers whose bump was done
@@ -62,7 +69,8 @@ class Redis(NamedTuple):
 
 class Writer(NamedTuple):
     at: str
-    kind: str  # "transaction", "foreseeing" (one too), "autocommit" or "eventual"
+    # "transaction", "foreseeing" (one too), "autocommit", "staying" (one too) or "eventual"
+    kind: str
     tags: tuple[int, ...] = ()
     left: int = 0  # ticks until the deadline that it was promised
     quiet: bool = False  # nobody is kept away: eventual, or Redis was away at the fence
@@ -114,7 +122,7 @@ class State(NamedTuple):
 
     def content(self, query: int, version: int = -1) -> int:
         category, value = self.history[version]
-        return value if category == query else EMPTY
+        return value if query in (category, ROW) else EMPTY
 
 
 def oldest(state: State) -> int:
@@ -124,6 +132,11 @@ def oldest(state: State) -> int:
     while state.quiet[version]:
         version -= 1
     return version
+
+
+def unbounded(tags: tuple[int, ...]) -> bool:
+    """Whether who has registered so does not know yet what it will touch: it deletes no stamps."""
+    return tags == ALL or tags[:1] == (STAYS,)
 
 
 def shown(value: int) -> str:
@@ -160,7 +173,7 @@ def _renamed_parts(
             names[tag].setdefault(stamp, len(names[tag]))
 
     for past in (redis, *unreplicated):
-        for query in QUERIES:
+        for query in EVERY_QUERY:
             name(query, (past.stamps[MODEL], past.stamps[query]))
     for reader in readers:
         if reader.at == "missed":  # what a lookup saw stands again in one of the mutations

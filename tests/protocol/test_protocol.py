@@ -20,6 +20,8 @@ from tests.protocol.mutations import (
     EVENTUAL,
     FORESEEING,
     FORESEES,
+    STAYING,
+    STAYS,
     TRANSACTION,
     Mutation,
 )
@@ -29,7 +31,8 @@ from tests.protocol.setting import FAULTS, Protocol, Setting
 PAGE = Path(__file__).parents[2] / "docs" / "protocol-model.md"
 DEEP = os.environ.get("CACHEPATTERNS_PROTOCOL") == "deep"
 
-T, A, E, F = TRANSACTION, AUTOCOMMIT, EVENTUAL, FORESEES
+MUTATIONS = (*BROKEN, *FORESEEING, *STAYING)
+T, A, E, F, S = TRANSACTION, AUTOCOMMIT, EVENTUAL, FORESEES, STAYS
 OUTBOX = Protocol(outbox=True, away_at_fence="write")
 NO_FAILOVER = FAULTS - {"failover"}
 LOSING = frozenset({"failover", "evict", "crash"})
@@ -47,6 +50,10 @@ SETTINGS = {
     "one that foresees, and a transaction, crash and unknown COMMIT": Setting(
         kinds=(F, T), faults=frozenset({"crash", "unknown"})
     ),
+    "one that leaves the row, and a transaction, crash and unknown COMMIT": Setting(
+        kinds=(T, S), faults=frozenset({"crash", "unknown"}), lookups=False, rows=True
+    ),
+    "one that leaves the row, and a statement": Setting(kinds=(A, S), lookups=False, rows=True),
     "autocommit, all but eviction and failover": Setting(
         kinds=(A, A), faults=NO_FAILOVER - {"evict"}, lookups=False
     ),
@@ -82,6 +89,16 @@ DEEP_SETTINGS |= {
         "beside autocommit, all but failover": Setting(kinds=(F, A), faults=NO_FAILOVER),
         "failover and more": Setting(kinds=(F,), faults=LOSING, lookups=False),
         "long lives": Setting(Protocol(life=2), (F, T), frozenset({"crash", "unknown", "flush"})),
+    }.items()
+}
+DEEP_SETTINGS |= {
+    f"leaves the row, {name}": replace(setting, rows=True, lookups=False)
+    for name, setting in {
+        "beside a transaction, all but failover": Setting(kinds=(T, S), faults=NO_FAILOVER),
+        "beside a statement, all but failover": Setting(kinds=(A, S), faults=NO_FAILOVER),
+        "beside one that foresees, all but failover": Setting(kinds=(F, S), faults=NO_FAILOVER),
+        "beside a transaction, failover": Setting(kinds=(T, S), faults=LOSING, readers=1),
+        "long lives": Setting(Protocol(life=2), (T, S), frozenset({"crash", "unknown"})),
     }.items()
 }
 DEEP_SETTINGS |= {
@@ -130,7 +147,9 @@ def test_the_protocol_holds_in_more_settings(name: str) -> None:
     assert not found.violation, f"\n{found}"
 
 
-@pytest.mark.parametrize("mutation", [*BROKEN, *FORESEEING], ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize(
+    "mutation", [*BROKEN, *FORESEEING, *STAYING], ids=lambda mutation: mutation.name
+)
 def test_a_mutation_is_caught(mutation: Mutation) -> None:
     found = found_for(mutation)
     print(f"{mutation.name}: {mutation.why}\n{found}")
@@ -153,4 +172,6 @@ def documented() -> dict[str, str]:
 
 
 def test_the_page_lists_every_mutation_and_no_other() -> None:
-    assert set(documented()) == {mutation.name for mutation in (*BROKEN, *FORESEEING, *HARMLESS)}
+    assert set(documented()) == {
+        mutation.name for mutation in (*BROKEN, *FORESEEING, *STAYING, *HARMLESS)
+    }

@@ -11,8 +11,9 @@ from tests.protocol.state import (
     ALL,
     BOUNDLESS,
     NAMES,
-    A,
-    B,
+    ROW,
+    ROWS,
+    STAYS,
     Event,
     Reader,
     Redis,
@@ -20,10 +21,10 @@ from tests.protocol.state import (
     Writer,
 )
 
-ROWS = ((A, 0), (B, 1), (A, 2))
-"""The row at first, and what each writer makes of it: one moves it a→b, the other (back) to a."""
-
 Step = tuple[Move, State]
+
+STATEMENTS = frozenset({"autocommit", "staying"})
+"""The kinds of writers that commit with the end of their one statement."""
 
 
 def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
@@ -38,7 +39,7 @@ def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
         yield from _gives_up(s, me, w)
         yield from _stands(k, s, me, w)
     elif w.at == "new" and s.lock == -1:
-        yield from (_announces if w.kind == "autocommit" else _updates)(k, s, me, w)
+        yield from (_announces if w.kind in STATEMENTS else _updates)(k, s, me, w)
     elif w.at == "wrote" and w.kind == "eventual":
         yield from _gives_up(s, me, w)
         yield from _records(k, s, me, w) if _records_now(k, w) else _commits(k, s, me, w)
@@ -67,7 +68,7 @@ def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
     elif w.at == "early":
         yield from _commits(k, s, me, w)
     elif w.at == "uncertain":
-        if w.kind != "autocommit" or _may_commit(k, s, w):
+        if w.kind not in STATEMENTS or _may_commit(k, s, w):
             text = "its COMMIT has reached the database"
             yield _by(me, Point.REACHED, text), _committed(k, s, me, "done")
         yield _by(me, Point.NOT_REACHED, "its COMMIT has not reached the database"), ended(s, me)
@@ -78,7 +79,7 @@ def steps(k: Setting, s: State, me: int) -> Iterator[Step]:
         after = ended(_released(k, s, me, w.tags), me)
         yield _by(me, Point.RELEASE, f"RELEASE {named(w.tags)}, after its rollback"), after
     elif w.at == "released":
-        redis = scripts.fence(k.protocol, s.redis, s.run, me, _fenced_tags(w), again=True)
+        redis = scripts.fence(k.protocol, s.redis, s.run, me, _fenced_tags(me, w), again=True)
         text = "renews its fence after the release"
         yield _by(me, Point.LATE_RENEWAL, text), ended(command(k, s, redis), me)
 
@@ -96,7 +97,7 @@ def _updates(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
 
 
 def _announces(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
-    yield from _fences(k, s, me, w, ALL)
+    yield from _fences(k, s, me, w, _fenced_tags(me, w))
 
 
 def _fences(k: Setting, s: State, me: int, w: Writer, tags: tuple[int, ...]) -> Iterator[Step]:
@@ -115,10 +116,10 @@ def _foresees(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
     """Before its UPDATE, and so before its transaction, it registers where the row will stand:
     mostly that is where it stood. In the model it is sent and carried out at once: later is
     another order of the same steps, as long as it is before the answer."""
-    (guess,) = ROWS[me + 1][:1]
-    redis = scripts.fence(k.protocol, s.redis, s.run, me, (guess,))
-    foreseen = w._replace(at="foreseen", tags=(guess,), left=k.protocol.life)
-    text = f"FENCE {NAMES[guess]}, as it foresees"
+    guess = _with_row(k, {ROWS[me + 1][0]})
+    redis = scripts.fence(k.protocol, s.redis, s.run, me, guess)
+    foreseen = w._replace(at="foreseen", tags=guess, left=k.protocol.life)
+    text = f"FENCE {named(guess)}, as it foresees"
     yield _by(me, Point.FENCE, text), put(command(k, s, redis), me, foreseen)
 
 
@@ -130,9 +131,9 @@ def _updates_as_foreseen(k: Setting, s: State, me: int, w: Writer) -> Iterator[S
 def _stands(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
     """It hears that what it foresaw is registered, and adds what it did not foresee. If time has
     passed since, it registers all of it anew: its transaction may have begun that much later."""
-    (guess,) = ROWS[me + 1][:1]
+    guess = _with_row(k, {ROWS[me + 1][0]})
     late = w.left < k.protocol.life and k.protocol.late_foresight == "registered again"
-    added = w.tags != (guess,) and k.protocol.foreseen == "added to"
+    added = w.tags != guess and k.protocol.foreseen == "added to"
     fenced = w._replace(at="fenced")
     if not late and not added:
         yield _by(me, Point.STANDS, "hears that it is registered"), put(s, me, fenced)
@@ -146,7 +147,7 @@ def _stands(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
 
 def _records_now(k: Setting, w: Writer) -> bool:
     """In autocommit there is no transaction that the event could be part of."""
-    in_transaction = k.protocol.event_when == "in transaction" and w.kind != "autocommit"
+    in_transaction = k.protocol.event_when == "in transaction" and w.kind not in STATEMENTS
     return k.protocol.outbox and in_transaction and not w.recorded
 
 
@@ -161,7 +162,7 @@ def _records(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
 
 
 def _renewed(k: Setting, s: State, me: int, w: Writer) -> State:
-    redis = scripts.fence(k.protocol, s.redis, s.run, me, _fenced_tags(w), again=True)
+    redis = scripts.fence(k.protocol, s.redis, s.run, me, _fenced_tags(me, w), again=True)
     return put(command(k, s, redis), me, w._replace(left=k.protocol.life))
 
 
@@ -171,14 +172,14 @@ def _gives_up(s: State, me: int, w: Writer) -> Iterator[Step]:
     rolled_back = put(ended(s, me), me, Writer("rolled back", w.kind, w.tags))
     if w.kind == "eventual" or w.at == "wrote":  # has not registered
         rolled_back = ended(s, me)
-    text = "UPDATE, refused by the database" if w.kind == "autocommit" else "ROLLBACK"
+    text = "UPDATE, refused by the database" if w.kind in STATEMENTS else "ROLLBACK"
     yield _by(me, Point.ROLLBACK, text), rolled_back
     yield _by(me, Point.CRASH, "crashes"), ended(s, me)
 
 
 def _may_commit(k: Setting, s: State, w: Writer) -> bool:
     """A transaction holds the row; a statement needs it, and must not come too late."""
-    if w.kind != "autocommit":
+    if w.kind not in STATEMENTS:
         return True
     return s.lock == -1 and (w.left > 0 or not k.protocol.statements_in_time)
 
@@ -186,7 +187,7 @@ def _may_commit(k: Setting, s: State, w: Writer) -> bool:
 def _commits(k: Setting, s: State, me: int, w: Writer) -> Iterator[Step]:
     if _may_commit(k, s, w):
         category, value = ROWS[me + 1]
-        whole = w.kind != "autocommit"
+        whole = w.kind not in STATEMENTS
         what = "COMMIT" if whole else "UPDATE, committed at once"
         text = f"{what}: v{value} is in list {NAMES[category]}"
         point = Point.COMMIT if whole else Point.STATEMENT
@@ -269,10 +270,17 @@ def _publishes_own(k: Setting, s: State, me: int) -> Iterator[Step]:
 def _moved_tags(k: Setting, s: State, me: int) -> tuple[int, ...]:
     """Where the row was and where it goes. The statement itself has told where it was."""
     was = s.history[-1] if k.protocol.old_values == "database" else ROWS[0]
-    return tuple(sorted({was[0], ROWS[me + 1][0]}))
+    return _with_row(k, {was[0], ROWS[me + 1][0]})
 
 
-def _fenced_tags(w: Writer) -> tuple[int, ...]:
+def _with_row(k: Setting, lists: set[int]) -> tuple[int, ...]:
+    """Their tags, and the row's if that is read on its own."""
+    return tuple(sorted({*lists, ROW} if k.rows else lists))
+
+
+def _fenced_tags(me: int, w: Writer) -> tuple[int, ...]:
+    if w.kind == "staying":
+        return (STAYS, ROWS[me + 1][0], ROW)
     return ALL if w.kind == "autocommit" else w.tags
 
 
@@ -285,6 +293,8 @@ def _released(
 
 
 def named(tags: tuple[int, ...]) -> str:
+    if tags[:1] == (STAYS,):
+        return f"ALL but what is not in {named(tags[1:])}"
     return "ALL" if tags == ALL else ", ".join(NAMES[tag] for tag in tags) or "nothing"
 
 

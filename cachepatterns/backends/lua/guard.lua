@@ -7,7 +7,8 @@
 --   q  milliseconds until which the model is in quarantine, 0 for none
 --   f  token -> {deadline, tag key, tag key, ...}, or {deadline, '*', model tag's key} for
 --      a writer that can not tell its tags before it has written; the keys of rows' tags
---      follow if it will touch no other rows
+--      follow if it will touch no other rows; or {deadline, '~', model tag's key, tag key, ...}
+--      for one that will touch one row, which is in no other lists than those named here
 -- A missing guard (first start, eviction, FLUSHALL) is made in quarantine: until every
 -- transaction that was open at that moment has ended, nothing may be stored. It took
 -- registrations along that nobody will purge any more, so what they would have bumped is
@@ -28,8 +29,13 @@ local function delete(keys, first)
   end
 end
 
+-- Whether a registration has deleted no stamps.
+local function spares_stamps(fence)
+  return fence[2] == '*' or fence[2] == '~'
+end
+
 local function bump(fence)
-  delete(fence, fence[2] == '*' and 3 or 2)
+  delete(fence, spares_stamps(fence) and 3 or 2)
 end
 
 local asked = false

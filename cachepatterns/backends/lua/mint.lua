@@ -6,7 +6,9 @@ local wanted = {}
 for i = guards + 1, #KEYS do wanted[KEYS[i]] = true end
 
 -- Whether a writer that can not tell its tags keeps away from all that is wanted: see
--- `keeps_away` in core/guard.py.
+-- `keeps_away` in core/guard.py. Of one that leaves its row where it is the lists that it does not
+-- name may be served, but not minted for: another writer may move the row, and it will move it
+-- back.
 local function spares(fence)
   if #fence < 4 then return false end
   local head, rows, found = fence[3] .. ':', {}, false
@@ -26,7 +28,7 @@ for i = 1, guards do
   if changed then write_guard(KEYS[i], guard) end
   if guard.q > 0 then refused = true end
   for _, fence in pairs(guard.f) do
-    if fence[2] == '*' then
+    if spares_stamps(fence) then
       if not spares(fence) then refused = true end
     else
       for j = 2, #fence do

@@ -24,8 +24,7 @@ from cachepatterns.read.standing import served
 from shop.servers import EmbeddedValkey
 from tests.app.models import Category
 from tests.protocol.replay.relays import keys as outbox_keys
-from tests.protocol.state import EMPTY, MODEL, QUERIES, A, B
-from tests.protocol.writers import ROWS
+from tests.protocol.state import EMPTY, MODEL, QUERIES, ROWS, A, B
 
 LIFE = 3600.0
 """Of a registration, in seconds: none expires by itself. Time passes when the replay says so."""

@@ -27,8 +27,7 @@ from tests.protocol.replay.points import END, RANKS, Background, hold_connection
 from tests.protocol.replay.quietness import Versions
 from tests.protocol.replay.sessions import Severed, terminate
 from tests.protocol.setting import Setting
-from tests.protocol.state import NAMES, QUERIES, Entry, State, shown
-from tests.protocol.writers import ROWS
+from tests.protocol.state import NAMES, QUERIES, ROWS, Entry, State, shown
 
 
 class RolledBack(IntegrityError):

@@ -94,7 +94,7 @@ def refused_store_late() -> Iterator[None]:
             fresh = [new_stamp() for _ in keys]
             stamps = store.mint(question.guards, keys, fresh, question.ttl)
             if stamps is not None:
-                payload = loading.make_entry(rows, stamps, question.ttl, 0.0)
+                payload = loading.make_entry(question, rows, stamps, question.ttl, 0.0)
                 store.store([(question.key, payload, question.ttl)], keys, question.ttl)
         return rows
 
@@ -239,7 +239,7 @@ SABOTAGES: Mapping[str, tuple[str, Sabotage]] = {
     ),
     "fence leaves stamps": (
         "`fence.lua` deletes no stamps",
-        in_script("fence", "if fence[2] ~= '*' or lost", "if false"),
+        in_script("fence", "if lost or not spares_stamps(fence)", "if false"),
     ),
     "no quarantine when the guard is missing": (
         "`guard.lua` makes a guard without one",
