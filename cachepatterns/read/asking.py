@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -78,27 +79,29 @@ def sent_by(
     return None
 
 
-class Noted:
+class Noting(ABC):
     """A load that notes the statement that it sends, for the share of the entries beside which
     it is kept: nothing but Django knows how it spells `count()`, `exists()` and `aggregate()`.
+
+    One is made for each read, hits too: so it is told what it needs, and works nothing out.
     """
 
-    __slots__ = ("_aggregates", "_djangos", "_form", "_load", "_ordered", "_sent", "_using")
+    __slots__ = ("_aggregates", "_form", "_ordered", "_sent", "_using")
 
     def __init__(
-        self,
-        load: Callable[[], list[Row]],
-        using: str,
-        form: str = ROWS,
-        ordered: bool = True,
-        aggregates: tuple[tuple[str, str], ...] = (),
-        djangos: Callable[[], list[Row]] | None = None,
+        self, using: str, form: str, ordered: bool, aggregates: tuple[tuple[str, str], ...]
     ) -> None:
-        self._load, self._using = load, using
-        self._djangos = djangos or load
-        """The load as Django makes it, where another may not compile the statement."""
-        self._form, self._ordered, self._aggregates = form, ordered, aggregates
-        self._sent: list[tuple[str, Any]] = []
+        self._using, self._form, self._ordered = using, form, ordered
+        self._aggregates = aggregates
+        self._sent: Sequence[tuple[str, Any]] = ()
+
+    @abstractmethod
+    def _load(self) -> list[Row]:
+        """Ask the database."""
+
+    @abstractmethod
+    def _load_by_django(self) -> list[Row]:
+        """The same as Django does it, where `_load` may not compile the statement."""
 
     def __call__(self) -> list[Row]:
         if not _is_chosen():
@@ -140,10 +143,10 @@ class Noted:
         would send it. `None` for raw SQL, which takes another way."""
         if self._form == asked.RAW:
             return None
-        sent = sent_by(self._djangos, connections[self._using])
+        sent = sent_by(self._load_by_django, connections[self._using])
         if sent is None:
             return None
-        noted, self._sent = self._sent, [sent]
+        noted, self._sent = self._sent, (sent,)
         try:
             return self.packed(question)
         finally:
@@ -161,18 +164,36 @@ class Noted:
         return known
 
     def _note(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        self._sent.append((sql, params))
+        self._sent = (*self._sent, (sql, params))
         return execute(sql, params, many, context)
 
 
-class _Caught(Exception):
-    """The statement is known, and not sent."""
+class Noted(Noting):
+    """One that calls a function."""
+
+    __slots__ = ("_function",)
+
+    def __init__(
+        self,
+        load: Callable[[], list[Row]],
+        using: str,
+        form: str = ROWS,
+        ordered: bool = True,
+        aggregates: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(using, form, ordered, aggregates)
+        self._function = load
+
+    def _load(self) -> list[Row]:
+        return self._function()
+
+    _load_by_django = _load
 
 
 def question_item(asker: Any, question: Any, ttl: float) -> list[Item]:
     """What to store beside the entry of `question`: mostly nothing. `asker` is a compiler, a
     statement, or what has noted its own."""
-    is_noted = isinstance(asker, Noted)
+    is_noted = isinstance(asker, Noting)
     if asker is None or not (asker.is_chosen if is_noted else _is_chosen()):
         return []
     key = asked_key(question.key)

@@ -25,7 +25,7 @@ from cachepatterns.conf import config
 from cachepatterns.core import asked as forms
 from cachepatterns.core.codec import Row
 from cachepatterns.narrowing import NO_VALUE
-from cachepatterns.read.asking import Noted, sent_by
+from cachepatterns.read.asking import Noting, sent_by
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.instances import is_stock_fetch_mode, link_known
@@ -134,10 +134,10 @@ def _exists(plain_set: QuerySet[Any]) -> list[Row]:
     return [(1,)] if plain_set.exists() else []
 
 
-class _Number(Noted):
+class _Number(Noting):
     """Asks the database for a number or two of a queryset, as only Django knows to spell it."""
 
-    __slots__ = ("_ask", "_queryset")
+    __slots__ = ("_ask", "_plan", "_queryset", "_values")
 
     def __init__(
         self,
@@ -149,30 +149,28 @@ class _Number(Noted):
         plan: QueryPlan,
         values: Values,
     ) -> None:
-        self._queryset, self._ask = queryset, ask
         form = _FORMS[operation]
         # Of a slice whose order is not told, an aggregate may be of other rows each time.
-        is_told = form != forms.AGGREGATES
-        djangos = partial(_now, ask, queryset, using)
+        super().__init__(using, form, form != forms.AGGREGATES, aggregates)
+        self._queryset, self._ask, self._plan, self._values = queryset, ask, plan, values
 
-        def text() -> Text | None:
-            sent = sent_by(djangos, connections[using])
-            query, model = plain(queryset.query), queryset.model
-            how = {"form": form, "aggregates": aggregates, "model": model}
-            return None if sent is None else text_of_number(query, values, using, sent, **how)
+    def _load(self) -> list[Row]:
+        known = self._plan.text.statement(self._values, self._text, self._aggregates)
+        return self._load_by_django() if known is None else known()
 
-        def load() -> list[Row]:
-            known = plan.text.statement(values, text, aggregates)
-            return djangos() if known is None else known()
+    def _load_by_django(self) -> list[Row]:
+        return self._ask(_plain_set(self._queryset, self._using))
 
-        super().__init__(load, using, form, is_told, aggregates, djangos=djangos)
+    def _text(self) -> Text | None:
+        sent = sent_by(self._load_by_django, connections[self._using])
+        query, model = plain(self._queryset.query), self._queryset.model
+        how = {"form": self._form, "aggregates": self._aggregates, "model": model}
+        if sent is None:
+            return None
+        return text_of_number(query, self._values, self._using, sent, **how)
 
     def again(self) -> Load:
         return self.of(partial(self._ask, _plain_set(self._queryset, self._using)))
-
-
-def _now(ask: Callable[[QuerySet[Any]], list[Row]], queryset: Any, using: str) -> list[Row]:
-    return ask(_plain_set(queryset, using))
 
 
 def _ask(

@@ -18,7 +18,7 @@ from cachepatterns.conf import config
 from cachepatterns.core import asked
 from cachepatterns.declarations import find_model
 from cachepatterns.exceptions import CorruptEntry, UnstorableValue
-from cachepatterns.read.asking import Noted
+from cachepatterns.read.asking import Noting
 from cachepatterns.read.question import Load, Question
 from cachepatterns.read.statement import Statement
 from cachepatterns.read.statement import told as statement_of
@@ -44,7 +44,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
 def statement(question: Question, load: Load) -> bytes | None:
     """What `load` asks, if it is to be handed over; `None` where it is done here, as what no
     statement says must be."""
-    if config().REFRESH == THREAD or not isinstance(load, (Noted, Statement)):
+    if config().REFRESH == THREAD or not isinstance(load, (Noting, Statement)):
         return None
     try:
         told = load.as_asked(question)

@@ -27,8 +27,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django.utils.asyncio import async_unsafe
-
 from cachepatterns import around, sampling
 from cachepatterns.backends.near import Cells
 from cachepatterns.backends.store import Store, current_store
@@ -60,12 +58,12 @@ from cachepatterns.read.question import Again, Load, Question
 from cachepatterns.read.remembering import record
 from cachepatterns.read.softly import Spare, judge, near_ttl, spare_one
 from cachepatterns.read.standing import WRITER, is_outdated, mint_missing, served
+from cachepatterns.read.waiting import must_be_allowed
 from cachepatterns.read.within import computation, told
 
 misconfigured = BurstLog()
 
 
-@async_unsafe  # also where it hits: code that works must not depend on what is cached
 def read(
     question: Question,
     load: Load,
@@ -80,7 +78,10 @@ def read(
     another thread, or `None` where there can be none: then nothing is refreshed in the background
     (`Again`). `survives` tells of an error of the load whether it may be answered by an entry that
     is past its time (``stale_if_error``); else it is raised, as ever.
+
+    Raises `SynchronousOnlyOperation` in a coroutine.
     """
+    must_be_allowed()
     if around.hooks:
         operation = operation_of("get", question, asker)
         return around.run(operation, partial(_read, question, load, asker, again, survives))

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from cachepatterns.exceptions import UnstorableValue
-from cachepatterns.read.asking import Noted, packed, signed
+from cachepatterns.read.asking import Noting, packed, signed
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -29,4 +29,4 @@ def record(asker: Any, question: Any) -> bytes | None:
 def packed_question(asker: Any, question: Any) -> bytes | None:
     """The statement that answers a question, whether or not it is sent; `None` where it can not
     be told. Raises `UnstorableValue`."""
-    return asker.foretold(question) if isinstance(asker, Noted) else packed(asker, question)
+    return asker.foretold(question) if isinstance(asker, Noting) else packed(asker, question)

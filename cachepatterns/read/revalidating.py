@@ -37,7 +37,7 @@ from cachepatterns.exceptions import (
 )
 from cachepatterns.observe import BurstLog, RefreshEvent, emit
 from cachepatterns.read import claim, handing
-from cachepatterns.read.asking import Noted, question_item
+from cachepatterns.read.asking import Noting, question_item
 from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.pool import pool
@@ -179,7 +179,7 @@ def _load(store: Store, question: Question, load: Load, stamps: list[bytes]) -> 
         return
     kept = question.kept(ttl, rows)
     items = [(question.key, payload, kept)]
-    if isinstance(load, (Noted, Statement)):
+    if isinstance(load, (Noting, Statement)):
         items += question_item(load, question, kept)
     store.store(items, question.stamps, question.reach + STAMP_MARGIN, wait=True)
     _emit(question, outcome.REFRESHED, "", took, len(payload))

@@ -17,7 +17,6 @@ from typing import Any
 
 from django.db import connections, models
 from django.db.models import Q
-from django.utils.asyncio import async_unsafe
 
 from cachepatterns import around, sampling
 from cachepatterns.backends.store import Store, current_store
@@ -34,6 +33,7 @@ from cachepatterns.read.rowplans import RowPlan, why_no_rows
 from cachepatterns.read.softly import DATABASE_FAILED
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER
 from cachepatterns.read.storing import make_entry, unstored_reason
+from cachepatterns.read.waiting import must_be_allowed
 from cachepatterns.read.within import computation, told
 
 _UNSUITED = (models.Model, Q)
@@ -95,10 +95,10 @@ def get_row(plan: RowPlan, model: type[models.Model], value: Any) -> models.Mode
     return plan.instances(rows, model)[0] if rows else None
 
 
-@async_unsafe
 def get_rows(plan: RowPlan, model: type[models.Model], values: Iterable[Any]) -> dict[Any, Any]:
     """Instances by the plan's field for those of `values` that exist: one round trip to the
     cache, and one query for all that it does not hold."""
+    must_be_allowed()
     wanted = plan.spell_all(values)
     if around.hooks:
         operation = around.Operation(

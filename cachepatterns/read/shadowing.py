@@ -32,7 +32,7 @@ from cachepatterns.core.key import GUARD, ROW
 from cachepatterns.declarations import find_model
 from cachepatterns.exceptions import CachePatternsError, UnstorableValue
 from cachepatterns.observe import BurstLog, ShadowEvent, emit
-from cachepatterns.read.asking import Noted
+from cachepatterns.read.asking import Noting
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.remembering import packed_question
 from cachepatterns.registry import site
@@ -100,7 +100,7 @@ def _compare(
     question: Any, rows: Sequence[Row], payload: bytes, load: Callable[[], list[Row]], asker: Any
 ) -> None:
     connection = connections[question.using]
-    is_raw = isinstance(asker, Noted) and asker.form == RAW
+    is_raw = isinstance(asker, Noting) and asker.form == RAW
     known = None if asker is None or is_raw else _known(asker, question)
     if why_not_keep(connection) or not (asker is None or is_raw or known is not None):
         _tell(question, UNKNOWN)  # a replica that lags, or a question that can not be judged

@@ -125,6 +125,21 @@ def test_outcomes_that_are_not_known_yet_are_told_too():
     assert later() == 1
 
 
+def test_reads_are_counted_when_somebody_looks_and_a_hundred_without_that():
+    def counted(pattern):
+        return metrics.requests.labels("wait.ing", pattern, "hit")._value.get()
+
+    observe.emit(ReadEvent("wait.ing", "looked at", "hit"))
+    only = REGISTRY.restricted_registry(["cachepatterns_requests_total"])
+    told = 'requests_total{model="wait.ing",pattern="looked at",result="hit"} 1.0'
+    assert told in generate_latest(only).decode()
+    for _ in range(module.COUNT_AT):
+        observe.emit(ReadEvent("wait.ing", "not looked at", "hit"))
+    assert counted("not looked at") == 0
+    observe.emit(ReadEvent("wait.ing", "not looked at", "hit"))
+    assert counted("not looked at") == module.COUNT_AT + 1
+
+
 def test_patterns_and_reasons_are_bounded_and_no_label_holds_a_key(monkeypatch, items):
     monkeypatch.setattr(module, "MAX_PATTERNS", 3)
     monkeypatch.setattr(module, "MAX_WORDS", 3)
@@ -132,6 +147,7 @@ def test_patterns_and_reasons_are_bounded_and_no_label_holds_a_key(monkeypatch, 
     for number in range(50):
         some(ReadEvent("bound.ed", f"pattern {number}", "hit"))
         some(ReadEvent("bound.ed", "list", "bypass", reason=f"reason {number}"))
+    some.count_waiting()
     exported = generate_latest().decode()
     assert (
         len(set(re.findall(r'requests_total{model="bound.ed",pattern="([^"]+)"', exported))) == 4
