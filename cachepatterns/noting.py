@@ -129,14 +129,15 @@ class NotingMixin(_MayChangeItsClass):
     def _begin(
         self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None
     ) -> None:
-        later = query is None and model is not None
-        if not later and query is None:
-            query = CachedQuery(model)
-        super().__init__(model, _LATER if later else query, using, hints)  # type: ignore[call-arg]
-        if later:
+        if query is None and model is not None:
+            # As Django's `__init__`, but for the query: in these classes it is Django's.
             known = self.__dict__
-            del known["_query"]
+            known.update(_blank)
+            known["model"], known["_db"], known["_hints"] = model, using, hints or {}
+            known["_known_related_objects"] = {}  # added to in place
             known["_recipe"] = beginning(model)
+            return
+        super().__init__(model, CachedQuery(model) if query is None else query, using, hints)  # type: ignore[call-arg]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

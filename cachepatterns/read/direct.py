@@ -7,12 +7,12 @@ plan, nothing to be cached here and now. The long way asks everything again, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
 from django.db import connections
-from django.db.models import IntegerField, QuerySet, Sum
+from django.db.models import QuerySet
 from django.db.models.query import (
     FlatValuesListIterable,
     ModelIterable,
@@ -26,6 +26,7 @@ from cachepatterns.core import asked as forms
 from cachepatterns.core.codec import Row
 from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.read.asking import Noting, sent_by
+from cachepatterns.read.columnwise import wanted_of
 from cachepatterns.read.deciding import decides_a_write
 from cachepatterns.read.eligibility import why_not_here, why_not_this
 from cachepatterns.read.instances import is_stock_fetch_mode, link_known
@@ -33,7 +34,7 @@ from cachepatterns.read.lookup import read
 from cachepatterns.read.plans import ROWS, QueryPlan, plain, plans_of
 from cachepatterns.read.question import Load
 from cachepatterns.read.shape import Values, shape_of
-from cachepatterns.read.statement import AGGREGATES, compiled
+from cachepatterns.read.statement import compiled
 from cachepatterns.read.texts import Text, text_of, text_of_number
 from cachepatterns.registry import site
 
@@ -113,17 +114,16 @@ def exists(queryset: Any) -> bool | None:
 
 def aggregate(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`queryset.aggregate(*args, **kwargs)`, of plain aggregates of the model's own columns."""
-    asked = _spelled(queryset.model, args, kwargs)
-    if not asked or _goes_by_ignored(queryset.model, asked):
+    wanted = wanted_of(queryset.model, args, kwargs)
+    if wanted is None:
         return None
 
     def ask(plain_set: QuerySet[Any]) -> list[Row]:
         return [tuple(plain_set.aggregate(*args, **kwargs).values())]
 
-    more = tuple(asked.items())
-    number = partial(_Number, queryset, "aggregate", ask, tuple(asked.values()))
-    found = _ask(queryset, "aggregate", number, more)
-    return None if found is None else dict(zip(asked, found[0][0], strict=True))
+    number = partial(_Number, queryset, "aggregate", ask, wanted.spelled)
+    found = _ask(queryset, "aggregate", number, wanted.told)
+    return None if found is None else dict(zip(wanted.aliases, found[0][0], strict=True))
 
 
 def _count(plain_set: QuerySet[Any]) -> list[Row]:
@@ -177,7 +177,7 @@ def _ask(
     queryset: Any,
     operation: str,
     asking: Callable[[str, QueryPlan, Values], Any],
-    more: tuple[Any, ...] = (),
+    more: str = "",
 ) -> tuple[list[Row], QueryPlan] | None:
     """The rows that answer, and how they are decoded. `asking` makes what asks an alias
     for the values of a plan."""
@@ -216,44 +216,6 @@ _FORMS = {"count": forms.ROWS, "exists": forms.EXISTS, "aggregate": forms.AGGREG
 
 def _plain_set(queryset: Any, using: str) -> QuerySet[Any]:
     return QuerySet(model=queryset.model, query=plain(queryset.query), using=using)
-
-
-@lru_cache(maxsize=1024)
-def _own_columns(model: Any) -> dict[str, Any]:
-    return {field.name: field for field in model._meta.concrete_model._meta.local_concrete_fields}
-
-
-def _spelled(
-    model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, tuple[str, str]] | None:
-    """The aggregates by their aliases, each as its class and its column."""
-    columns = _own_columns(model)
-    spelled: dict[str, tuple[str, str]] = {}
-    # As Django orders them: those named by the caller first.
-    for alias, found in (*kwargs.items(), *((None, arg) for arg in args)):
-        kind = type(found)
-        if kind not in AGGREGATES:
-            return None
-        given, options = getattr(found, "_constructor_args", _NOTHING)
-        if options or len(given) != 1 or type(given[0]) is not str or given[0] not in columns:
-            return None
-        if kind is Sum and isinstance(columns[given[0]], IntegerField):
-            return None  # may outgrow 64 bits: the long way keeps what the driver gave
-        alias = alias or f"{given[0]}__{kind.name.lower()}"  # Django's default alias
-        if alias in spelled:
-            return None
-        spelled[alias] = kind.name, given[0]
-    return spelled
-
-
-_NOTHING: Any = ((), {})
-
-
-def _goes_by_ignored(model: Any, asked: dict[str, tuple[str, str]]) -> bool:
-    """Whether it rests on what the plan of the rows, which only shows them, does not tell."""
-    policy = site.policy_for(model)
-    ignored = policy.policy.ignores if policy is not None else ()
-    return any(name in ignored for _, name in asked.values())
 
 
 # -- from rows to what each kind of queryset holds -------------------------------------------

@@ -60,8 +60,12 @@ class FieldTags(msgspec.Struct, frozen=True):
     def stamps(self, values: Values) -> tuple[str, ...]:
         """Raises one of `NO_VALUE`, as `spellings` does."""
         asked = values[self.at]
-        if len(asked) == 1 and type(asked[0]) is int and self.narrowing.kind == "integer":
-            return (f"{self.prefix}{asked[0]}",)
+        if len(asked) == 1:
+            kind, (value,) = self.narrowing.kind, asked
+            if kind == "integer" and type(value) is int:
+                return (f"{self.prefix}{value}",)
+            if kind == "text" and type(value) is str:
+                return (self.prefix + tag.canonical(kind, value),)
         spelled = spellings(self.narrowing, asked, self.connection)
         return tuple([self.prefix + value for value in spelled])
 

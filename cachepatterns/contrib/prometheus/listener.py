@@ -1,8 +1,9 @@
 """From events to metrics.
 
-Runs within each read, where a hit may not wait for metrics: it is put into a queue, and counted with
-the next hundred, or when somebody looks at the metrics. What a label combination needs is looked up
-once and kept: counting a hit is a look into a dictionary, one increment and one observation.
+Runs within each read, where a hit may not wait for metrics: it is put into a queue, and counted
+with the next hundred, or when somebody looks at the metrics. What a label combination needs is
+looked up once and kept: counting a hit is a look into a dictionary, one increment and one
+observation.
 """
 
 from __future__ import annotations
