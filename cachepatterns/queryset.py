@@ -144,16 +144,17 @@ class CachedQuerySetMixin(NotingMixin):
     # -- reads that decide a write ------------------------------------------------------------
 
     def _fetch_all(self) -> None:
-        # `get_or_create`, `update_or_create` and `delete` look before they write: what they
-        # act on is the database's word alone.
-        if self._result_cache is None and self._for_write:
-            with uncached("select_for_update" if self.query.select_for_update else DECIDES):
-                super()._fetch_all()  # type: ignore[misc]
-            return
-        if self._result_cache is None and self._asks_for_a_prefetch():
-            self._result_cache = targets(self)
         if self._result_cache is None:
-            self._result_cache = direct.fetch(self)
+            # `get_or_create`, `update_or_create` and `delete` look before they write: what they
+            # act on is the database's word alone.
+            if self._for_write:
+                with uncached("select_for_update" if self.query.select_for_update else DECIDES):
+                    super()._fetch_all()  # type: ignore[misc]
+                return
+            if self._asks_for_a_prefetch():
+                self._result_cache = targets(self)
+            if self._result_cache is None:
+                self._result_cache = direct.fetch(self)
         super()._fetch_all()  # type: ignore[misc]
 
     def _asks_for_a_prefetch(self) -> bool:

@@ -71,12 +71,17 @@ def keeps_away(named: Sequence[str], keys: Iterable[str]) -> bool:
     return not theirs or any(not key.startswith(row) or key in named for key in theirs)
 
 
+def open_on(run: str) -> bytes:
+    """What a guard holds that nobody is registered in, on the server with id `run`."""
+    return b"o" + run.encode()
+
+
 def is_open(raw: bytes | None, run: str, keys: Iterable[str] = ()) -> bool:
     """Whether what rests on the stamps under `keys` may be served, on the server with id `run`."""
     if raw is None:
         return False
     if raw[:1] == b"o":
-        return raw[1:] == run.encode()
+        return raw == open_on(run)
     try:
         guard = _decoder.decode(raw)
         if guard["r"] != run or guard["q"] != 0:
@@ -94,7 +99,7 @@ def is_of_another(raw: bytes | None, run: str) -> bool:
     if raw is None:
         return False
     if raw[:1] == b"o":
-        return raw[1:] != run.encode()
+        return raw != open_on(run)
     try:
         return bool(_decoder.decode(raw)["r"] != run)
     except (msgspec.MsgspecError, KeyError):
