@@ -57,7 +57,7 @@ test-databases: $(READY)  ## write paths and counters on Debian's PostgreSQL 15 
 	TESTS_DATABASE=postgresql15 $(BIN)/python -m pytest $(DATABASE_TESTS) $(ARGS)
 	TESTS_DATABASE=mariadb $(BIN)/python -m pytest $(DATABASE_TESTS) $(ARGS)
 
-bench: $(READY)  ## every case beside other ORM caches, as ratios (ARGS=--quick: two minutes)
+bench: $(READY)  ## every case beside other ORM caches, as ratios (ARGS=--quick: a minute)
 	@$(BIN)/pip install --quiet --constraint constraints.txt \
 		--config-settings editable_mode=compat --editable '.[bench]'
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -1,7 +1,7 @@
 """Benchmarks: every case in every contender, interleaved, checked, as ratios of one run.
 
     make bench                  everything, about a quarter of an hour
-    make bench ARGS=--quick     the same, less often, in about two minutes
+    make bench ARGS=--quick     the same, less often, in a minute
 
 Each contender has a process, a logical Redis database and settings of its own, and reads the
 same rows of one PostgreSQL. Only one of them works at any moment; in each round every contender

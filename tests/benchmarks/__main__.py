@@ -31,7 +31,7 @@ SCENARIOS: dict[str, Callable[..., Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="Ratios of one run.")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: about two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a minute")
     parser.add_argument("--case", action="append", choices=sorted(CASES), help="only this one")
     parser.add_argument("--contender", action="append", choices=list(CONTENDERS))
     parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS))
@@ -52,7 +52,7 @@ def main() -> None:
         if not is_installed(CONTENDERS[name]):
             sys.stderr.write(f"{name} is left out: {CONTENDERS[name].package} is missing\n")
             names.remove(name)
-    rounds, seconds, rows = (4, 0.15, 1000) if asked.quick else (12, 0.4, 5000)
+    rounds, seconds, rows = (2, 0.1, 300) if asked.quick else (12, 0.4, 5000)
     everything = not (asked.case or asked.scenario)
     cases = [CASES[title] for title in (CASES if everything else asked.case or ())]
     if cases and "uncached" not in names:

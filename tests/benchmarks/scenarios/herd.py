@@ -20,7 +20,9 @@ def run(crew: Crew, *, quick: bool) -> Table:
         with crew.several(name, PROCESSES) as processes:
             processes[0].tell("flush")
             for process in processes:
-                process.tell(f"{__name__}.prepare")
+                process.order(f"{__name__}.prepare")
+            for process in processes:
+                process.answer()
             worst: tuple[int, float] = (0, 0.0)
             for number in range(1 if quick else 3):
                 at = time.time() + TOGETHER

@@ -14,7 +14,7 @@ GOAL_MB = 16.0
 
 def run(crew: Crew, *, quick: bool, queries: int = 0) -> Table:
     """`queries`: how many in all; the first figure is taken at a tenth of them or 10,000."""
-    most = queries or (4_000 if quick else 100_000)
+    most = queries or (2_000 if quick else 100_000)
     few = min(most // 4, 10_000)
     found = Table(
         TITLE,

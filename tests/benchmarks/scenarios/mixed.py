@@ -43,7 +43,7 @@ class Load:
 
 
 def run(crew: Crew, *, quick: bool) -> Table:
-    rounds = 3 if quick else 10
+    rounds = 2 if quick else 10
     with contextlib.ExitStack() as stack:
         crews = {
             name: stack.enter_context(crew.several(name, PROCESSES))
