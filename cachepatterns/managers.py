@@ -22,13 +22,28 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """As Django's; by a unique field alone from the row cache, without making a queryset."""
-        cls: Any = type(self)
-        stock = getattr(cls._queryset_class, "_is_stock", False)
-        if stock and cls.get_queryset is BaseManager.get_queryset:
+        if self._asks_as_django():
             found = found_row(self.model, self.db, args, kwargs)
             if found is not None:
                 return found
         return super().get(*args, **kwargs)
+
+    def filter(self, *args: Any, **kwargs: Any) -> Any:
+        """As Django's; conditions of known kinds without making a queryset of all rows first."""
+        if not args and self._asks_as_django():
+            cls: Any = type(self)
+            found = cls._queryset_class.noted_filter(self.model, self._db, self._hints, kwargs)
+            if found is not None:
+                return found
+        return super().filter(*args, **kwargs)
+
+    def _asks_as_django(self) -> bool:
+        """Whether there is nothing of the project's own in the way from here to the rows."""
+        cls: Any = type(self)
+        return (
+            getattr(cls._queryset_class, "_is_stock", False)
+            and cls.get_queryset is BaseManager.get_queryset
+        )
 
     def increment(self, pk: Any, **amounts: int) -> None:
         """Add to counters of the row, some time soon (see `cachepatterns.increment`):

@@ -8,6 +8,7 @@ the same calls.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -82,6 +83,18 @@ class _Query:
             raise AttributeError("_query") from None
 
 
+def _begun(model: Any, using: Any, hints: Any, recipe: Recipe) -> dict[str, Any]:
+    """What Django's `__init__` gives a queryset, with a recipe for a query."""
+    return {
+        **_blank,
+        "model": model,
+        "_db": using,
+        "_hints": hints or {},
+        "_known_related_objects": {},  # added to in place
+        "_recipe": recipe,
+    }
+
+
 def _carried_out(model: Any, calls: tuple[Call, ...]) -> Any:
     """A queryset of Django's own on which the calls were made."""
     queryset: Any = QuerySet(model, query=CachedQuery(model))
@@ -130,12 +143,7 @@ class NotingMixin(_MayChangeItsClass):
         self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None
     ) -> None:
         if query is None and model is not None:
-            # As Django's `__init__`, but for the query: in these classes it is Django's.
-            known = self.__dict__
-            known.update(_blank)
-            known["model"], known["_db"], known["_hints"] = model, using, hints or {}
-            known["_known_related_objects"] = {}  # added to in place
-            known["_recipe"] = beginning(model)
+            self.__dict__ = _begun(model, using, hints, beginning(model))
             return
         super().__init__(model, CachedQuery(model) if query is None else query, using, hints)  # type: ignore[call-arg]
 
@@ -144,6 +152,23 @@ class NotingMixin(_MayChangeItsClass):
         if issubclass(cls, QuerySet):
             after = cls.__mro__[cls.__mro__.index(NotingMixin) + 1 :]
             cls._notes = is_django_s(after, _NOTED) and is_django_s(cls.__mro__, _BUILDERS)
+
+    @classmethod
+    def noted_filter(
+        cls, model: Any, using: Any, hints: Any, conditions: Mapping[str, Any]
+    ) -> Any:
+        """``filter(**conditions)`` of all rows of `model`; `None` if Django is to carry it out."""
+        told = condition("filter", conditions)
+        if told is None or not cls._notes or not config().SHORTCUTS:
+            return None
+        key, values = told
+        step = beginning(model).step.following.get(key)
+        if step is None or not step.is_in_force():
+            return None
+        queryset: Any = object.__new__(cls)
+        recipe = Recipe(step, (("filter", (), conditions),), values)
+        queryset.__dict__ = _begun(model, using, hints, recipe)
+        return queryset
 
     @property
     def recipe(self) -> Recipe | None:

@@ -6,6 +6,7 @@ Django makes a new expression for each call; what it says is worked out once.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
     """What is asked, if it is nothing but classes, each with one name."""
     found: list[tuple[str | None, type, str]] = []
     # As Django orders them: those named by the caller first.
-    for alias, asked in (*kwargs.items(), *[(None, arg) for arg in args]):
+    for alias, asked in (*kwargs.items(), *zip(_NAMELESS, args, strict=False)):
         given, options = getattr(asked, "_constructor_args", _NOTHING)
         if options or len(given) != 1 or type(given[0]) is not str:
             return None
@@ -47,6 +48,7 @@ def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
 
 
 _NOTHING: Any = ((), {})
+_NAMELESS = repeat(None)
 
 
 @lru_cache(maxsize=1024)

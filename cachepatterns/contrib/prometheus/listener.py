@@ -1,8 +1,8 @@
 """From events to metrics.
 
-Runs within each read, where a hit may not wait for metrics: it is put into a queue, and counted
-with the next hundred, or when somebody looks at the metrics. What a label combination needs is
-looked up once and kept: counting a hit is a look into a dictionary, one increment and one
+Runs within each read and each write, which may not wait for metrics: it is put into a queue, and
+counted with the next hundred, or when somebody looks at the metrics. What a label combination
+needs is looked up once and kept: counting a hit is a look into a dictionary, one increment and one
 observation.
 """
 
@@ -33,7 +33,7 @@ MAX_WORDS = 100
 """Reasons, sources and kinds that are told apart."""
 OTHER = "other"
 COUNT_AT = 100
-"""Reads after which the one that comes next counts them all: a tenth of a millisecond."""
+"""Reads and writes after which the next one counts them all: a tenth of a millisecond."""
 
 Add = Callable[[float], None]
 FAILED = "flight failed"
@@ -81,16 +81,14 @@ class Listener:
         self._reads: dict[tuple[str, str, str, bool], _Reads] = {}
         self._memo: dict[tuple[Any, ...], Add] = {}
         self._invalidate: Add = metrics.operations.labels("invalidate").observe
-        self._waiting: deque[ReadEvent] = deque()
+        self._waiting: deque[ReadEvent | InvalidationEvent] = deque()
         self._most = 0 if metrics.READ_ELSEWHERE else COUNT_AT
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, ReadEvent):
+        if isinstance(event, (ReadEvent, InvalidationEvent)):
             self._waiting.append(event)
             if len(self._waiting) > self._most:
                 self.count_waiting()
-        elif isinstance(event, InvalidationEvent):
-            self._invalidation(event)
         elif isinstance(event, ErrorEvent):
             self._error(event)
         elif isinstance(event, StateEvent):
@@ -108,13 +106,16 @@ class Listener:
             self._count(metrics.shadowed, event.label, event.verdict)(1)
 
     def count_waiting(self) -> None:
-        """Count the reads that were heard of; several threads may do so at once."""
+        """Count what was heard of; several threads may do so at once."""
         while True:
             try:
                 event = self._waiting.popleft()
             except IndexError:
                 return
-            self._read(event)
+            if isinstance(event, ReadEvent):
+                self._read(event)
+            else:
+                self._invalidation(event)
 
     def _read(self, event: ReadEvent) -> None:
         name = (event.label, event.pattern, event.outcome, event.count > 1)
