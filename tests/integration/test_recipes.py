@@ -15,13 +15,14 @@ from django.db.models.lookups import Exact
 from django.db.models.query import ValuesIterable
 from django.test.utils import register_lookup
 
+from cachepatterns import CachedManager
 from cachepatterns.converting import cached_class
 from cachepatterns.noting import _handed_on
 from cachepatterns.queryset import CachedQuerySet
 from cachepatterns.read import plans, recipe
 from cachepatterns.read.plans import plain, plans_of
 from cachepatterns.read.shape import shape_of
-from tests.app.models import Item
+from tests.app.models import CheapItem, Item
 from tests.events import seen
 
 pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
@@ -143,12 +144,22 @@ def state_of(queryset):
     return {name: known[name] for name in (*_handed_on, "_hints") if name in known}
 
 
+def beginning(calls, number):
+    """A queryset of all rows, or now and then its manager, where that has the first method."""
+    if number % 2 and calls[0][0] in ("filter", "exclude"):
+        return ON_DEFAULT
+    return CachedQuerySet(Item, using="default")
+
+
+ON_DEFAULT = Item.objects.db_manager("default")
+
+
 def test_the_same_calls_make_the_same_query_or_raise_the_same_error_at_once():
     noted = wrong = 0
     for calls in chains(1200, seed=4):
         expected = made(stock(), calls)
-        for _ in range(2 + len(calls)):
-            found = made(CachedQuerySet(Item, using="default"), calls)
+        for number in range(3 + len(calls)):
+            found = made(beginning(calls, number), calls)
             if not isinstance(expected[0], QuerySet):
                 wrong += 1
                 assert found == expected
@@ -318,6 +329,26 @@ def test_a_lookup_that_is_registered_later_is_the_one_that_is_used():
     assert "1 = 0" not in str(Item.objects.filter(name="a").query)
 
 
+def test_an_answer_under_another_lookup_is_not_served(goods):
+    class Never(Exact):
+        def as_sql(self, compiler, connection):
+            return "1 = 0", ()
+
+    def ask():
+        rows = Item.objects.all()
+        return [
+            Item.objects.filter(sku="s1").count(),
+            rows.filter(sku="s1").count(),
+            len(Item.objects.filter(sku="s1").order_by("pk")),
+        ]
+
+    for _ in range(4):
+        assert ask() == [1, 1, 1]
+    with register_lookup(CharField, Never):
+        assert ask() == [0, 0, 0]
+    assert ask() == [1, 1, 1]
+
+
 class Marked(QuerySet):
     def filter(self, *args, **kwargs):
         return super().filter(*args, **kwargs).exclude(name="hidden")
@@ -357,7 +388,57 @@ def test_a_class_with_ways_of_its_own_is_asked_for_single_rows_too(goods):
         assert rows.get(sku=sku).name == "shown"
 
 
+def manager(cls):
+    """A manager of items of that class."""
+    found = cls()
+    found.model = Item
+    return found
+
+
+class Without(CachedManager):
+    def get_queryset(self):
+        return super().get_queryset().exclude(name="hidden")
+
+
+@pytest.mark.parametrize("base", [Marked, Above])
+def test_a_manager_filters_as_its_querysets_do(base):
+    managers = [CachedManager.from_queryset(base), Without, CachedManager.from_queryset(Copied)]
+    for cls in managers:
+        for _ in range(3):
+            queryset = manager(cls).filter(sku="a")
+            if cls is managers[-1]:
+                assert queryset.mine == 1
+            else:
+                assert "hidden" in str(queryset.query)
+    for _ in range(3):
+        assert type(manager(CachedManager).filter(sku="a")) is CachedQuerySet
+        assert type(manager(managers[0]).filter(sku="a")) is not CachedQuerySet
+
+
+def test_a_manager_s_database_and_hints_are_its_querysets_and_nothing_is_shared():
+    noted(sku="a")
+    hints = {"instance": Item()}
+    first = Item.objects.db_manager("sqlite", hints=hints).filter(sku="a")
+    assert first.recipe is not None
+    assert (first._db, first._hints) == ("sqlite", hints)
+    first._known_related_objects["category"] = {}
+    first._add_hints(other=1)
+    second = Item.objects.filter(sku="a")
+    assert (second._db, second._hints, second._known_related_objects) == (None, {}, {})
+    assert CheapItem.objects.filter(sku="a").model is CheapItem
+
+
+def test_a_relation_s_manager_filters_within_the_relation(goods):
+    a, b, _items = goods
+    for _ in range(3):
+        ours, theirs = a.items.filter(stock__gte=0), b.items.filter(stock__gte=0)
+        assert {item.category_id for item in ours} == {a.pk}
+        assert {item.category_id for item in theirs} == {b.pk}
+        assert next(iter(ours)).category is a
+
+
 def test_nothing_is_noted_without_shortcuts(settings):
+    noted(pk=1)
     settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHORTCUTS": False}
     for _ in range(3):
         assert Item.objects.filter(pk=1).recipe is None
