@@ -32,7 +32,7 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
         """As Django's; conditions of known kinds without making a queryset of all rows first."""
         if not args and self._asks_as_django():
             cls: Any = type(self)
-            found = cls._queryset_class.noted_filter(self.model, self._db, self._hints, kwargs)
+            found = cls._queryset_class._noted_filter(self.model, self._db, self._hints, kwargs)
             if found is not None:
                 return found
         return super().filter(*args, **kwargs)

@@ -154,7 +154,7 @@ class NotingMixin(_MayChangeItsClass):
             cls._notes = is_django_s(after, _NOTED) and is_django_s(cls.__mro__, _BUILDERS)
 
     @classmethod
-    def noted_filter(
+    def _noted_filter(
         cls, model: Any, using: Any, hints: Any, conditions: Mapping[str, Any]
     ) -> Any:
         """``filter(**conditions)`` of all rows of `model`; `None` if Django is to carry it out."""
