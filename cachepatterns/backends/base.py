@@ -183,12 +183,10 @@ class Backend(Buffers, ABC):
 
     def tracking(
         self,
-        prefixes: Sequence[str],
         changed: Callable[[Iterable[str] | None], object],
         lost: Callable[[], object],
     ) -> Tracking | None:
-        """What hears of every change of keys under `prefixes`, not started yet; `None` where the
-        backend can not tell."""
+        """What hears of changes, not started yet; `None` where the backend can not tell."""
         return None
 
     # -- keys -----------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 It never knows more than Redis: an entry is kept only after Redis has served it as valid, and
 together with the keys that made it so, its stamps and guards. Redis tells of every change of
-them (`backends.tracking`); the first change drops the entry, and the next reader asks Redis, by
-the whole protocol. So what is served from here is what Redis would have served at some moment
-since the last confirmation that all changes were told: *at most as old as the reader accepts*,
-who names that age with every question. Without a confirmation nothing is served.
+them, from when it was asked to for their models (`backends.tracking`): before that nothing of
+these is kept. The first change drops the entry, and the next reader asks Redis, by the whole
+protocol. So what is served from here is what Redis would have served at some moment since the
+last confirmation that all changes were told: *at most as old as the reader accepts*, who names
+that age with every question. Without a confirmation nothing is served.
 
 A change that is told while an entry is on its way voids it: the cells of its keys are taken
 *before* Redis is asked, and the entry rests on these very cells.
@@ -17,11 +18,12 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
 from cachepatterns.backends.tracking import Tracking
+from cachepatterns.core.key import heard_under
 
 if TYPE_CHECKING:
     from cachepatterns.core.entry import Entry
@@ -111,13 +113,18 @@ class NearCache:
 
     def expect(self, keys: Iterable[str], accepted: float) -> Cells | None:
         """Cells to `put` what is about to be read with; `None` if it would be of no use."""
+        keys = tuple(keys)
+        under = {*map(heard_under, keys)}
         tracking = self._tracking
         if tracking is None:
-            tracking = self._start()
+            tracking = self._start(under)
             if tracking is None:
                 return None
         tracking.beat_within(accepted)
         with self._lock:
+            if not under <= tracking.heard:
+                tracking.hear_of(under)
+                return None
             if self._clock() - tracking.confirmed_at > accepted:
                 return None
             return tuple([self._cell(key) for key in keys])
@@ -157,12 +164,13 @@ class NearCache:
             tracking.stop()
         self.clear()
 
-    def _start(self) -> Tracking | None:
+    def _start(self, under: Set[str]) -> Tracking | None:
         with self._lock:
             if not self._is_started:
                 self._is_started = True
                 self._tracking = self._listen(self.changed, self.clear)
                 if self._tracking is not None:
+                    self._tracking.hear_of(under)
                     self._tracking.start()
             return self._tracking
 

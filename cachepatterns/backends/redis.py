@@ -55,7 +55,6 @@ class RedisBackend(RedisBuffers):
 
     def tracking(
         self,
-        prefixes: Sequence[str],
         changed: Callable[[Iterable[str] | None], object],
         lost: Callable[[], object],
     ) -> Tracking:
@@ -66,7 +65,7 @@ class RedisBackend(RedisBuffers):
             options["socket_timeout"] = options.get("socket_timeout") or SILENCE_SECONDS
             return pool.connection_class(**options)
 
-        return Tracking(connect, prefixes, changed=changed, lost=lost)
+        return Tracking(connect, changed=changed, lost=lost)
 
     @translated
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:

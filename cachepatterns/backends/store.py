@@ -26,7 +26,7 @@ from cachepatterns.backends.base import Backend, Heard, Item, Reading
 from cachepatterns.backends.locmem import LocMemBackend
 from cachepatterns.backends.near import NearCache
 from cachepatterns.conf import config
-from cachepatterns.core.key import coarsest, guard_key, tag_key
+from cachepatterns.core.key import coarsest
 from cachepatterns.exceptions import BackendError, ConfigurationError
 from cachepatterns.observe import BurstLog, ErrorEvent, emit
 
@@ -38,11 +38,6 @@ _OPENING = frozenset({"timeout", "connection", "auth"})
 """Failures after which asking again at once would only cost every caller a wait."""
 
 log = BurstLog()
-
-
-def _told_of() -> list[str]:
-    prefix = config().PREFIX
-    return [tag_key(prefix, ""), guard_key(prefix, "")]
 
 
 class BreakerOpen(BackendError):
@@ -61,10 +56,7 @@ class Store:
         self._lock = threading.Lock()
         self._undelivered: dict[str, None] = {}
         self._tended: dict[str, float] = {}
-        self.near = NearCache(
-            lambda changed, lost: backend.tracking(_told_of(), changed, lost),
-            most=lambda: config().NEAR_MAX_BYTES,
-        )
+        self.near = NearCache(backend.tracking, most=lambda: config().NEAR_MAX_BYTES)
         """What this process keeps in its own memory. Its own writes are out of it at once."""
         self._is_doubtful = False
         """Whether the last store that was heard of has failed."""

@@ -1,17 +1,18 @@
 """Tracking: Redis tells this process which keys change, in the order in which they do.
 
 One connection, with RESP3 and ``CLIENT TRACKING ON BCAST``, hears of every key under some
-prefixes that is written, deleted, expired or evicted. Answers and messages come in one order, so
-when a ``PING`` is answered, everything that had changed before it was sent has been told. That
-moment is `Tracking.confirmed_at`: whoever remembers something knows how old it may be at most,
-however late this thread runs, and however silently the connection died.
+prefixes that is written, deleted, expired or evicted: those of the models of which something may
+be kept, and no others, since each message wakes the process. Answers and messages come in one
+order, so when a ``PING`` is answered, everything that had changed before it was sent has been
+told. That moment is `Tracking.confirmed_at`: whoever remembers something knows how old it may be
+at most, however late this thread runs, and however silently the connection died.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any
 
 import redis
@@ -43,7 +44,6 @@ class Tracking:
     def __init__(
         self,
         connect: Callable[[], Any],
-        prefixes: Sequence[str],
         *,
         changed: Callable[[Iterable[str] | None], object],
         lost: Callable[[], object],
@@ -52,15 +52,25 @@ class Tracking:
         """The last moment, by `time.monotonic`, of which all changes before it were told."""
         self.beat = AGAIN_SECONDS
         """Seconds between two questions whether all has been heard."""
+        self.heard: frozenset[str] = frozenset()
+        """The prefixes of which all changes are told."""
+        self._wanted: frozenset[str] = frozenset()
+        self._wanting = threading.Lock()
         self._connect = connect
-        self._prefixes = prefixes
         self._changed = changed
         self._lost = lost
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._connection: Any = None
 
+    def hear_of(self, prefixes: Set[str]) -> None:
+        """Have changes of keys under these prefixes told too, from the next beat on: they are
+        `heard` then. None may be a part of another."""
+        with self._wanting:
+            self._wanted |= prefixes
+
     def start(self) -> None:
+        """Begin; by then there must be something to hear of."""
         self._thread = threading.Thread(target=self._run, name="cachepatterns-near", daemon=True)
         self._thread.start()
 
@@ -90,7 +100,9 @@ class Tracking:
                 if not self._stopped.is_set():
                     log.log("The near-cache could not listen", exc_info=True)
             finally:
+                # Before all is dropped: nothing may be begun then that rests on this connection.
                 self.confirmed_at = NEVER
+                self.heard = frozenset()
                 self._lost()
             self._stopped.wait(AGAIN_SECONDS)
 
@@ -101,19 +113,14 @@ class Tracking:
             connection._get_parser().set_invalidation_push_handler(self._told)
             who = Incarnation(connection)
             run = who.ask(connection)
-            sent = time.monotonic()
-            words = [word for prefix in self._prefixes for word in ("PREFIX", prefix)]
-            connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", *words)
-            connection.read_response()
-            self.confirmed_at = sent
             while not self._stopped.is_set():
-                self._hear_until(connection, sent + self.beat)
                 if who.current(connection) != run:
                     raise Lost("another server answers, or this one's role has changed")
-                sent = time.monotonic()
-                connection.send_command("PING")
+                sent, wanted = time.monotonic(), self._wanted
+                connection.send_command(*_words(wanted - self.heard))
                 connection.read_response()
-                self.confirmed_at = sent
+                self.confirmed_at, self.heard = sent, wanted
+                self._hear_until(connection, sent + self.beat)
         finally:
             connection.disconnect()
 
@@ -128,6 +135,12 @@ class Tracking:
     def _told(self, message: Any) -> None:
         keys = message[1]
         self._changed(None if keys is None else [_text(key) for key in keys])
+
+
+def _words(prefixes: Iterable[str]) -> Sequence[str]:
+    """The command that has changes under these prefixes told as well, or one that asks nothing."""
+    words = [word for prefix in prefixes for word in ("PREFIX", prefix)]
+    return ("CLIENT", "TRACKING", "ON", "BCAST", *words) if words else ("PING",)
 
 
 def _text(key: bytes | str) -> str:

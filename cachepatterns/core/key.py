@@ -126,6 +126,15 @@ def coarsest(tag_key: str) -> str:
     return head + mark + rest.partition(":")[0]
 
 
+def heard_under(key: str) -> str:
+    """The prefix under which a process hears of changes of this stamp's or guard's key: that of
+    its model's keys of that kind, or of all named tags'. No two overlap."""
+    head, mark, rest = key.partition(f":{TAG}:")
+    if not mark:
+        return key  # each model has one guard
+    return head + mark + ("#" if rest.startswith("#") else rest.partition(":")[0])
+
+
 def stats_key(prefix: str, name: str) -> str:
     """A key of the fleet-wide statistics."""
     return f"{prefix}:{STATS}:{name}"

@@ -9,12 +9,13 @@ import redis
 
 from cachepatterns.backends.near import OVERHEAD, NearCache
 from cachepatterns.backends.store import Store, make_backend
+from cachepatterns.backends.tracking import Tracking
 from cachepatterns.core.entry import Entry
 from tests.events import eventually
 from tests.faults.proxy import Proxy
 
 TAG, GUARD = "near:tag:a", "near:guard:a"
-PREFIXES = ["near:tag:", "near:guard:"]
+OTHER = "near:tag:b"
 
 
 def entry(body=b"x"):
@@ -37,7 +38,7 @@ class Near:
                 lost()
                 self.heard.append("lost")
 
-            self.tracking = backend.tracking(PREFIXES, hears, loses)
+            self.tracking = backend.tracking(hears, loses)
             pool = redis.ConnectionPool.from_url(url, protocol=3, socket_timeout=patience)
             self.tracking._connect = pool.make_connection
             return self.tracking
@@ -45,7 +46,7 @@ class Near:
         self.cache = NearCache(listen, most=lambda: most)
 
     def live(self, accepted=60.0):
-        eventually(lambda: self.cache.expect([TAG], accepted) is not None)
+        eventually(lambda: self.cache.expect([TAG, GUARD, OTHER], accepted) is not None)
         return self
 
     def keep(self, key, *, rests_on=(TAG, GUARD), accepted=60.0, ttl=60.0, body=b"x"):
@@ -86,7 +87,7 @@ def test_what_redis_has_served_is_served_until_a_key_that_it_rests_on_changes(ne
         lambda: client.set(TAG, "new", px=1),
     ):
         one.keep("a")
-        one.keep("other", rests_on=["near:tag:b"])
+        one.keep("other", rests_on=[OTHER])
         assert one.has("a")
         change()
         eventually(lambda: not one.has("a"))
@@ -160,6 +161,74 @@ def test_nothing_is_kept_before_anybody_listens(near, client):
     assert one.cache.expect([TAG], 60.0) is None
 
 
+def test_nothing_of_a_model_is_kept_before_its_changes_are_told(near, client):
+    """The interleaving that must not happen: an entry of a second model is kept, a write outdates
+    it, and nobody tells, since this process has asked to hear of the first one only."""
+    one = near().live()
+    second = "near:tag:second"
+    assert one.cache.expect([TAG, second], 60.0) is None
+    client.set(second, "before anybody was asked to tell")
+    eventually(lambda: one.cache.expect([TAG, second], 60.0) is not None)
+    assert [second] not in one.heard
+    one.keep("a", rests_on=[TAG, second])
+    assert one.has("a")
+    client.set(second, "new")
+    eventually(lambda: not one.has("a"))
+    one.keep("a", rests_on=[TAG, second])
+    client.set(TAG, "new")
+    eventually(lambda: not one.has("a"))
+
+
+def test_changes_of_other_models_wake_nobody(near, client):
+    one = near().live()
+    for number in range(20):
+        client.set(f"near:tag:other:{number}", "new")
+        client.set("near:guard:other", number)
+        client.set("near:query:a", number)
+    client.set(TAG, "new")
+    eventually(lambda: [TAG] in one.heard)
+    assert one.heard == [[TAG]]
+
+
+def test_a_second_connection_tells_of_all_that_the_first_one_told(near, client):
+    port = client.connection_pool.connection_kwargs["port"]
+    with Proxy(port) as proxy:
+        one = near(
+            f"redis://127.0.0.1:{proxy.port}/{client.connection_pool.connection_kwargs['db']}"
+        )
+        one.live()
+        proxy.cut()
+        eventually(lambda: "lost" in one.heard)
+        one.live()
+        for key in (TAG, GUARD, OTHER):
+            one.keep("a", rests_on=[TAG, GUARD, OTHER])
+            assert one.has("a")
+            client.set(key, "new")
+            eventually(lambda: not one.has("a"))
+
+
+def test_the_server_takes_what_stands_for_each_kind_of_key(near, client):
+    keys = [
+        "near:guard:shop.item@1f",
+        "near:guard:shop.itemlabel@1f",
+        "near:guard:#",
+        "near:tag:shop.item@1f",
+        "near:tag:shop.item@1f:*",
+        "near:tag:shop.item@1f:pk=7",
+        "near:tag:shop.itemlabel@1f:name=a:tag:b",
+        "near:tag:#",
+        "near:tag:#shop",
+        "near:tag:#shop:5",
+    ]
+    one = near()
+    eventually(lambda: one.cache.expect(keys, 60.0) is not None)
+    for key in keys:
+        one.keep("a", rests_on=keys)
+        client.set(key, "new")
+        eventually(lambda: not one.has("a"))
+    assert "lost" not in one.heard
+
+
 def test_it_holds_so_many_bytes_and_lets_go_of_what_is_not_used(near, client):
     one = near(most=10 * (OVERHEAD + 100)).live()
     for number in range(30):
@@ -175,7 +244,8 @@ def test_it_holds_so_many_bytes_and_lets_go_of_what_is_not_used(near, client):
 
 def test_an_entry_is_not_served_beyond_its_own_ttl(client):
     now = [100.0]
-    tracking = type("Tracking", (), {"confirmed_at": 100.0, "beat_within": lambda *_: None})()
+    tracking = Tracking(lambda: None, changed=len, lost=len)
+    tracking.confirmed_at, tracking.heard = 100.0, frozenset({TAG})
     tracking.start = tracking.stop = lambda: None
     cache = NearCache(lambda *_: tracking, most=lambda: 10_000, clock=lambda: now[0])
     cache.put("a", entry(), cache.expect([TAG], 1.0), ttl=5.0)
