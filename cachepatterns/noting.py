@@ -14,6 +14,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.sql import Query
 
+from cachepatterns.building import LaterQuery, MayChangeItsClass, carried_out
 from cachepatterns.conf import config
 from cachepatterns.query import CachedQuery
 from cachepatterns.read.recipe import Call, Key, Recipe, beginning, bounds, condition, learn
@@ -64,25 +65,6 @@ _BUILDERS = (
 """Django's methods beneath those: a class that has one of them of its own does not note."""
 
 
-class _Query:
-    """The query of a queryset that has none yet: built when it is first looked for, and kept."""
-
-    def __get__(self, queryset: Any, owner: Any = None) -> Any:
-        if queryset is None:
-            return self
-        known = vars(queryset)
-        recipe = known.get("_recipe")
-        if recipe is not None:
-            built = _carried_out(queryset.model, recipe.calls).query
-            # One for all threads that share the queryset, and there before the recipe is gone.
-            known.setdefault("_query", built)
-            known.pop("_recipe", None)
-        try:
-            return known["_query"]
-        except KeyError:
-            raise AttributeError("_query") from None
-
-
 def _begun(model: Any, using: Any, hints: Any, recipe: Recipe) -> dict[str, Any]:
     """What Django's `__init__` gives a queryset, with a recipe for a query."""
     return {
@@ -95,38 +77,13 @@ def _begun(model: Any, using: Any, hints: Any, recipe: Recipe) -> dict[str, Any]
     }
 
 
-def _carried_out(model: Any, calls: tuple[Call, ...]) -> Any:
-    """A queryset of Django's own on which the calls were made."""
-    queryset: Any = QuerySet(model, query=CachedQuery(model))
-    for method, args, kwargs in calls:
-        queryset = getattr(queryset, method)(*args, **kwargs)
-    return queryset
-
-
-class _MayChangeItsClass:
-    """A queryset that somebody makes one of another class has its query before that: classes that
-    are not ours can not build it later."""
-
-    @property
-    def __class__(self) -> Any:
-        return type(self)
-
-    @__class__.setter
-    def __class__(self, cls: Any) -> None:
-        _ = self._query  # type: ignore[attr-defined]
-        _set_class(self, cls)
-
-
-_set_class: Any = vars(object)["__class__"].__set__
-
-
-class NotingMixin(_MayChangeItsClass):
+class NotingMixin(MayChangeItsClass):
     """The methods that are noted. What a class does otherwise than Django is never passed by:
     see `CachedQuerySetMixin._notes`."""
 
     model: Any
     _result_cache: Any
-    _query: Any = _Query()
+    _query: Any = LaterQuery()
     _notes: bool
     """Whether building is Django's own work in this class."""
 
@@ -203,7 +160,7 @@ class NotingMixin(_MayChangeItsClass):
         """Django carries out a call of which it is not known yet what to think."""
         method, args, kwargs = call
         built = getattr(super(), method)(*args, **kwargs)
-        learn(recipe, key, values, call, built, lambda calls: _carried_out(self.model, calls))
+        learn(recipe, key, values, call, built, lambda calls: carried_out(self.model, calls))
         return built
 
     def _clone(self) -> Any:

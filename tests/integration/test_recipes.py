@@ -221,7 +221,7 @@ def test_hits_build_no_query(goods, monkeypatch):
 
     for _ in range(4):
         first = ask(a), ask(b)
-    monkeypatch.setattr("cachepatterns.noting._carried_out", None)
+    monkeypatch.setattr("cachepatterns.building.carried_out", None)
     with seen() as events:
         assert (ask(a), ask(b)) == first
     assert {*events.outcomes} == {"hit"}
