@@ -257,6 +257,7 @@ def _is_unchanged(query: Any) -> bool:
     return (
         type(query) is CachedQuery
         and not query.where.children
+        and not query.order_by  # noted, it is no beginning either: one way for both
         and asks_for_all_columns_of_one_table(query)
     )
 

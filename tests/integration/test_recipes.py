@@ -454,3 +454,14 @@ def test_a_process_does_not_remember_more_than_so_many_steps(monkeypatch):
         for _ in range(3):
             Item.objects.values(*names[:length]).order_by(*names[length:]).filter(pk=1)
     assert sum(count(r.step) for r in recipe._beginnings.values()) <= 22
+
+
+def test_an_ordered_queryset_is_asked_in_one_way_whether_it_was_noted_or_built(goods):
+    pks = [item.pk for item in goods[2][:2]]
+    recipe._beginnings.clear()  # the first call of its kind is built, the second noted
+    outcomes = []
+    for _ in range(2):
+        with seen() as events:
+            assert len(Item.objects.order_by("-stock", "name").in_bulk(pks)) == 2
+        outcomes += events.outcomes
+    assert outcomes == ["miss", "hit"]
