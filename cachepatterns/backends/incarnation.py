@@ -41,12 +41,14 @@ class Incarnation:
     def forget(self, connection: Any) -> None:
         self.run = ""
 
-    def current(self, connection: Any, doubted_at: float = 0.0) -> str:
-        """The incarnation as it was said to be a moment ago; the connection stands."""
+    def recent(self, doubted_at: float = 0.0) -> str:
+        """The incarnation as it was said to be a moment ago; empty if it has to be asked."""
         patience = ASK_AGAIN_SECONDS if doubted_at <= self._asked_at else DOUBT_SECONDS
-        if self.run and time.monotonic() - self._asked_at < patience:
-            return self.run
-        return self.ask(connection)
+        return self.run if time.monotonic() - self._asked_at < patience else ""
+
+    def current(self, connection: Any, doubted_at: float = 0.0) -> str:
+        """The same, asked if it has to be; the connection stands."""
+        return self.recent(doubted_at) or self.ask(connection)
 
     def ask(self, connection: Any) -> str:
         self._asked_at = time.monotonic()

@@ -7,7 +7,7 @@ which is then sent once more on a new connection: all that goes over a line may 
 (reads, stores, and scripts that name their registration by its token).
 
 Some answers nobody has to wait for: what is sent by `send` is carried out before anything that
-is asked over the same line later, and its answers are heard then, or by `hear_all`.
+is asked over the same line later, and its answers are heard with that one's, or by `hear_all`.
 
 At most a quarter of the pool is held, since the rest of the project lives on it too. Only
 redis-py's plain pool is treated so: Sentinel's looks at a connection's server when it is given
@@ -28,12 +28,10 @@ from weakref import WeakSet
 import redis
 from hiredis import pack_command
 
-from cachepatterns.backends.awaited import Asked
+from cachepatterns.backends.awaited import Asked, Heard, hear, leave_unheard
 from cachepatterns.backends.incarnation import Incarnation
 
 Words = Sequence[str | bytes | float]
-Heard = Callable[[Exception | None], None]
-"""Called with what went wrong, once the answers have been looked at."""
 
 traced: Callable[..., Any] | None = None
 """Where commands are traced, called for each of them: with how it goes over a connection, and with
@@ -41,8 +39,6 @@ what that takes (`cachepatterns.contrib.opentelemetry.commands`)."""
 
 _LINES = "_cachepatterns_lines"
 """The attribute of a pool that holds its lines."""
-_UNHEARD = "_cachepatterns_unheard"
-"""The attribute of a connection that holds how many answers are to come, and who hears them."""
 
 
 def lines_of(pool: Any) -> Lines:
@@ -97,7 +93,8 @@ class Lines:
         """Send a command whose answer is wanted a little later. Nobody else has the line until
         then. Raises where it could not be sent."""
         connection, _ = self._sent(lambda run: (words(run),))
-        return Asked(connection, partial(self.call, words), self._put_back)
+        # Closed with its answer unheard, a line is held for the next command, even beyond what is.
+        return Asked(connection, partial(self.call, words), self._put_back, self._idle.append)
 
     def send(
         self, words: Callable[[str], Sequence[Words]], heard: Heard, *, wait: bool = False
@@ -108,22 +105,27 @@ class Lines:
         do not arrive are *not* sent again: that is for `heard` to decide. With `wait` it is
         told before this returns.
         """
-        connection, count = self._sent(words)
+        connection, count = self._sent(words, alone=True)
         try:
-            setattr(connection, _UNHEARD, (count, heard))
+            leave_unheard(connection, count, heard)
             if wait:
-                _hear(connection)
+                hear(connection)
         except BaseException:
             connection.disconnect()
             raise
         finally:
             self._put_back(connection)
 
-    def _sent(self, words: Callable[[str], Sequence[Words]]) -> tuple[Any, int]:
-        """The line over which the commands went out, and how many answers will come over it."""
+    def _sent(
+        self, words: Callable[[str], Sequence[Words]], *, alone: bool = False
+    ) -> tuple[Any, int]:
+        """The line over which the commands went out, and how many answers to them will come over
+        it; no others will, if they are `alone`."""
         connection, is_new = self._take()
         transmit = _send if traced is None else partial(traced, _send)
         try:
+            if alone:
+                hear(connection)
             try:
                 return connection, transmit(connection, words, self._doubted_at)
             except redis.TimeoutError:
@@ -154,7 +156,7 @@ class Lines:
                 return
             try:
                 with contextlib.suppress(redis.TimeoutError):  # `heard` has been told
-                    _hear(connection)
+                    hear(connection)
             finally:
                 self._put_back(connection)
 
@@ -165,16 +167,9 @@ class Lines:
 
     def _take(self) -> tuple[Any, bool]:
         try:
-            connection = self._idle.pop()
+            return self._idle.pop(), False
         except IndexError:
             return self._pool.get_connection(), True
-        if connection.__dict__.get(_UNHEARD) is not None:
-            try:
-                _hear(connection)
-            except BaseException:
-                self._put_back(connection)
-                raise
-        return connection, False
 
     def _put_back(self, connection: Any) -> None:
         if len(self._idle) < self._most:
@@ -182,7 +177,7 @@ class Lines:
             return
         try:
             with contextlib.suppress(redis.TimeoutError):
-                _hear(connection)  # the pool's next user expects none of our answers
+                hear(connection)  # the pool's next user expects none of our answers
         finally:
             self._pool.release(connection)
 
@@ -199,6 +194,7 @@ def _exchange(
     # By hiredis' own annotation it takes tuples of one word only.
     packed = pack_command(tuple(words(run)))  # type: ignore[arg-type]
     connection.send_packed_command((packed,), check_health=False)
+    hear(connection)  # what was sent before it
     return connection.read_response(), run
 
 
@@ -207,38 +203,6 @@ def _send(connection: Any, words: Callable[[str], Sequence[Words]], doubted_at: 
     packed = b"".join(map(pack_command, map(tuple, commands)))  # type: ignore[arg-type]
     connection.send_packed_command((packed,), check_health=False)
     return len(commands)
-
-
-def _hear(connection: Any) -> None:
-    """Look at the answers to what was sent, and tell whoever wants to know.
-
-    A connection on which they do not come is closed. Raises what interrupts, and, when it has
-    been told, a timeout: who has waited so long for a server need not ask it anything.
-    """
-    unheard = connection.__dict__.get(_UNHEARD)
-    if unheard is None:
-        return
-    count, heard = unheard
-    setattr(connection, _UNHEARD, None)
-    wrong: Exception | None = None
-    try:
-        for _ in range(count):
-            try:
-                connection.read_response()
-            except redis.ReadOnlyError:
-                raise  # no primary any more: ask anew who is
-            except redis.ResponseError as error:
-                wrong = wrong or error
-    except Exception as error:
-        connection.disconnect()
-        wrong = error
-    except BaseException:
-        connection.disconnect()
-        heard(redis.ConnectionError("interrupted"))
-        raise
-    heard(wrong)
-    if isinstance(wrong, redis.TimeoutError):
-        raise wrong
 
 
 def _ready(connection: Any, doubted_at: float) -> str:
@@ -250,6 +214,12 @@ def _ready(connection: Any, doubted_at: float) -> str:
                 "the CACHES alias decodes responses; remove decode_responses from its OPTIONS"
             )
         known = connection._cachepatterns = Incarnation(connection)
+    is_connected = connection.__dict__.get("_sock") is not None
+    if is_connected and not connection.health_check_interval:
+        run = known.recent(doubted_at)
+        if run:
+            return run
+    hear(connection)  # before anything else is answered
     # Connected before it is asked who is there: else the command itself might be what connects
     # it, to a server that has been restarted or promoted since, and name the former one.
     if connection.__dict__.get("_sock") is None:  # asking costs less than connecting again

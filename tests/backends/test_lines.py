@@ -188,6 +188,65 @@ def test_what_is_sent_is_carried_out_before_what_is_asked_next(backend):
     assert heard == [None]
 
 
+def test_what_is_asked_is_on_its_way_before_older_answers_are_heard(backend):
+    heard, before = Heard(), []
+
+    def words(run):
+        before.append(list(heard))
+        return ("ECHO", "asked")
+
+    backend.lines.send(echo("sent"), heard)
+    assert backend.lines.call(words)[0] == b"asked"
+    backend.lines.send(echo("sent again"), heard)
+    assert backend.lines.ask(words).answer() == b"asked"
+    assert (before, heard) == ([[], [None]], [None, None])
+
+
+@pytest.mark.parametrize("ask", ["call", "ask"])
+def test_a_line_that_was_closed_with_answers_to_come_tells_of_them_and_asks_anew(
+    backend, client, ask
+):
+    heard = Heard()
+    backend.lines.send(echo("sent"), heard)
+    backend.lines._idle[-1]._sock.shutdown(socket.SHUT_RDWR)
+    found = getattr(backend.lines, ask)(lambda run: ("ECHO", "asked"))
+    assert (found[0] if ask == "call" else found.answer()) == b"asked"
+    assert [type(error) for error in heard] == [redis.ConnectionError]
+
+
+@pytest.mark.parametrize("ask", ["call", "ask"])
+@pytest.mark.parametrize("first", ["incarnation", "health", "connection"])
+def test_what_comes_before_a_command_is_not_answered_by_older_answers(
+    backend, monkeypatch, ask, first
+):
+    """EVALSHA, not heard · INFO, or PING: it would be answered by the script."""
+    heard = Heard()
+    backend.lines.send(echo("sent"), heard)
+    connection = backend.lines._idle[-1]
+    if first == "incarnation":
+        connection._cachepatterns._asked_at = -1e9
+    elif first == "health":
+        monkeypatch.setattr(connection, "health_check_interval", 1)
+        connection.next_health_check = 0
+    else:
+        connection.disconnect()
+    found = getattr(backend.lines, ask)(lambda run: ("ECHO", run))
+    run = backend.lines.call(lambda run: ("PING",))[1]
+    assert (found[0] if ask == "call" else found.answer()).decode() == run
+    assert len(heard) == 1
+
+
+def test_a_dropped_question_tells_nobody_anything_where_it_is_dropped(backend):
+    """Memory is collected under anybody's lock: what hears of a failure may want the same one."""
+    heard = Heard()
+    backend.lines.send(echo("sent"), heard)
+    asked = backend.lines.ask(lambda run: ("ECHO", "dropped"))
+    del asked
+    assert heard == []
+    assert backend.lines.call(lambda run: ("ECHO", "mine"))[0] == b"mine"
+    assert [type(error) for error in heard] == [redis.ConnectionError]
+
+
 def test_the_first_command_that_is_refused_is_told_and_the_others_are_carried_out(backend):
     heard = Heard()
     backend.lines.send(lambda run: (("INCR", KEY, "x"), ("SET", KEY, "1"), ("HGET", KEY)), heard)
