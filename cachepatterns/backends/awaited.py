@@ -6,8 +6,9 @@ when the next one that is waited for has been sent: mostly all of them come at o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 
@@ -15,65 +16,81 @@ Heard = Callable[[Exception | None], None]
 """Called with what went wrong, once the answers have been looked at."""
 
 _UNHEARD = "_cachepatterns_unheard"
-"""The attribute of a connection that holds how many answers are to come, and who hears them."""
+"""The attribute of a connection that holds what is to come over it: for each who has sent
+something, how many answers, and who hears of them."""
 
 
 def leave_unheard(connection: Any, count: int, heard: Heard) -> None:
-    """So many answers will come over `connection`, on which all others have been heard."""
-    setattr(connection, _UNHEARD, (count, heard))
+    """So many answers more will come over `connection`."""
+    setattr(connection, _UNHEARD, (*connection.__dict__.get(_UNHEARD, ()), (count, heard)))
 
 
 def hear(connection: Any) -> None:
     """Look at the answers to what was sent, and tell whoever wants to know.
 
-    A connection on which they do not come is closed. Raises what interrupts, and, when it has
+    A connection on which they do not come is closed. Raises what interrupts, and, when all have
     been told, a timeout: who has waited so long for a server need not ask it anything.
     """
     unheard = connection.__dict__.get(_UNHEARD)
-    if unheard is None:
+    if not unheard:
         return
-    count, heard = unheard
-    setattr(connection, _UNHEARD, None)
-    wrong: Exception | None = None
-    try:
-        for _ in range(count):
-            try:
-                connection.read_response()
-            except redis.ReadOnlyError:
-                raise  # no primary any more: ask anew who is
-            except redis.ResponseError as error:
-                wrong = wrong or error
-    except Exception as error:
-        connection.disconnect()
-        wrong = error
-    except BaseException:
-        connection.disconnect()
-        heard(redis.ConnectionError("interrupted"))
-        raise
-    heard(wrong)
-    if isinstance(wrong, redis.TimeoutError):
-        raise wrong
+    setattr(connection, _UNHEARD, ())
+    lost: Exception | None = None
+    for place, (count, heard) in enumerate(unheard):
+        refused: Exception | None = None
+        try:
+            if lost is None:
+                refused = _refusal(connection, count)
+        except Exception as error:
+            connection.disconnect()
+            lost = error
+        except BaseException:
+            connection.disconnect()
+            for _, told in unheard[place:]:
+                told(redis.ConnectionError("interrupted"))
+            raise
+        heard(lost or refused)
+    if isinstance(lost, redis.TimeoutError):
+        raise lost
+
+
+def _refusal(connection: Any, count: int) -> Exception | None:
+    """The first of so many answers by which a command is refused."""
+    first: Exception | None = None
+    for _ in range(count):
+        try:
+            connection.read_response()
+        except redis.ReadOnlyError:
+            raise  # no primary any more: ask anew who is
+        except redis.ResponseError as error:
+            first = first or error
+    return first
+
+
+class Lender(Protocol):
+    """Whoever has lent the connection (`Lines`)."""
+
+    def call(self, words: Any) -> tuple[Any, str]:
+        """Ask over another connection."""
+
+    def put_back(self, connection: Any) -> None:
+        """Take it back."""
+
+    def leave(self, connection: Any) -> None:
+        """Take it back, without hearing or telling anything."""
 
 
 class Asked:
     """A command that was sent over `connection`, which nobody else has until its answer is heard.
 
-    `again` sends it once more, and `put_back` gives the connection back. Dropped with its answer
-    unheard it closes the connection, so that nobody takes that for his own, and gives it to
-    `leave`, which may be done anywhere: memory is collected in the middle of anything.
+    Dropped, it leaves the answer to be heard with the next one, and told to nobody.
     """
 
-    __slots__ = ("_again", "_connection", "_leave", "_put_back")
+    __slots__ = ("_connection", "_lender", "_words")
 
-    def __init__(
-        self,
-        connection: Any,
-        again: Callable[[], tuple[Any, str]],
-        put_back: Callable[[Any], None],
-        leave: Callable[[Any], None],
-    ) -> None:
+    def __init__(self, connection: Any, words: Any, lender: Lender) -> None:
         self._connection: Any = connection
-        self._again, self._put_back, self._leave = again, put_back, leave
+        self._words, self._lender = words, lender
 
     def answer(self) -> Any:
         """Wait for the answer, once. Raises as `Lines.call` does, and as that sends once more
@@ -96,11 +113,20 @@ class Asked:
             connection.disconnect()
             raise
         finally:
-            self._put_back(connection)
-        return self._again()[0]
+            self._lender.put_back(connection)
+        return self._lender.call(self._words)[0]
 
     def __del__(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is None:
+            return
+        # No more than that: memory is collected in the middle of anything.
+        if connection.pid == os.getpid():
+            leave_unheard(connection, 1, _nobody)
+        else:  # before a fork: what comes over it is the parent's
             connection.disconnect()
-            self._leave(connection)
+        self._lender.leave(connection)
+
+
+def _nobody(error: Exception | None) -> None:
+    """Nobody wants to know."""

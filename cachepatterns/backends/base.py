@@ -99,7 +99,7 @@ class Backend(Buffers, ABC):
         *,
         life: float,
         renew: bool = False,
-    ) -> None:
+    ) -> bytes:
         """Register a writer for `life` seconds in each guard, with the stamps' keys that it
         is about to outdate; those stamps are deleted.
 
@@ -107,6 +107,8 @@ class Backend(Buffers, ABC):
         deleted, but the guard is closed; the model tag's key follows, to be bumped should
         the writer die. Where the keys of rows' tags follow, it is open to what rests on other
         rows of the model. Renewing puts back what was lost, and then deletes the stamps too.
+
+        Returns what to give to `release` as `alone`; empty where other writers are registered.
         """
 
     def fence_ahead(
@@ -116,17 +118,17 @@ class Backend(Buffers, ABC):
         *,
         life: float,
         witnessed: Sequence[str | bytes] = (),
-    ) -> Callable[[], object]:
+    ) -> Callable[[], bytes]:
         """As `fence`, of a writer that has something else to do meanwhile: the registration
-        stands once what is returned was called, which raises what `fence` would.
+        stands once what is returned was called, which raises and returns what `fence` would.
 
         A list that begins with ``"~"``, the model tag's key and a row's stands for a writer that
         says that the row is in no lists but those whose keys follow, and will be in no others:
         what rests on others is served. That holds if the entry under the first of `witnessed` is
         valid and holds the second, else it is registered as ``"*"``.
         """
-        self.fence(token, guards, life=life)
-        return lambda: None
+        alone = self.fence(token, guards, life=life)
+        return lambda: alone
 
     @abstractmethod
     def release(
@@ -137,14 +139,33 @@ class Backend(Buffers, ABC):
         *,
         life: float,
         mark: str = "",
+        alone: bytes = b"",
         heard: Heard | None = None,
+        made: object = None,
     ) -> None:
         """Delete the stamps under `keys` and take the registration back; idempotent.
 
+        `alone` is what `fence` has returned: it is quicker with it, while nothing else has been
+        registered.
+
         With `mark`, a key that stands for `MARK_SECONDS` from then on: it proves to the relays
         that this has been done. With `heard`, the answer is not waited for: `heard` is called
-        once it was looked at, which is before anything else is asked on the same way.
+        once it was looked at, which is before anything else is asked on the same way. `made` is
+        what `make_release` has made of all the rest.
         """
+
+    def make_release(
+        self,
+        token: str,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        *,
+        life: float,
+        mark: str = "",
+        alone: bytes = b"",
+    ) -> object:
+        """What `release` will send, made ready before it is sent; `None` if nothing is to be."""
+        return None
 
     @abstractmethod
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:

@@ -49,6 +49,22 @@ def lines_of(pool: Any) -> Lines:
     return known.setdefault(_LINES, Lines(pool)) if found is None else found
 
 
+class Packed:
+    """Commands made for the server of one incarnation, as they go over a line; for another one
+    they are made anew."""
+
+    __slots__ = ("_words", "count", "message", "run")
+
+    def __init__(self, words: Callable[[str], Sequence[Words]], run: str) -> None:
+        self._words, self.run = words, run
+        commands = words(run)
+        self.count = len(commands)
+        self.message = b"".join(map(pack_command, map(tuple, commands)))  # type: ignore[arg-type]
+
+    def __call__(self, run: str) -> Sequence[Words]:
+        return self._words(run)
+
+
 class Lines:
     """The lines of one pool, to `call` or `send` over; thread-safe."""
 
@@ -87,14 +103,13 @@ class Lines:
             connection.disconnect()
             raise
         finally:
-            self._put_back(connection)
+            self.put_back(connection)
 
     def ask(self, words: Callable[[str], Words]) -> Asked:
         """Send a command whose answer is wanted a little later. Nobody else has the line until
         then. Raises where it could not be sent."""
         connection, _ = self._sent(lambda run: (words(run),))
-        # Closed with its answer unheard, a line is held for the next command, even beyond what is.
-        return Asked(connection, partial(self.call, words), self._put_back, self._idle.append)
+        return Asked(connection, words, self)
 
     def send(
         self, words: Callable[[str], Sequence[Words]], heard: Heard, *, wait: bool = False
@@ -114,7 +129,15 @@ class Lines:
             connection.disconnect()
             raise
         finally:
-            self._put_back(connection)
+            self.put_back(connection)
+
+    def packed(self, words: Callable[[str], Sequence[Words]]) -> Packed:
+        """Commands for `send`, packed for the server that was talked to last."""
+        try:
+            run = self._idle[-1].__dict__["_cachepatterns"].run
+        except (IndexError, KeyError):
+            run = ""
+        return Packed(words, run)
 
     def _sent(
         self, words: Callable[[str], Sequence[Words]], *, alone: bool = False
@@ -137,7 +160,7 @@ class Lines:
                 return connection, transmit(connection, words, self._doubted_at)
         except BaseException:
             connection.disconnect()
-            self._put_back(connection)
+            self.put_back(connection)
             raise
 
     def call_many(self, words: Callable[[str], Sequence[Words]]) -> None:
@@ -158,7 +181,7 @@ class Lines:
                 with contextlib.suppress(redis.TimeoutError):  # `heard` has been told
                     hear(connection)
             finally:
-                self._put_back(connection)
+                self.put_back(connection)
 
     def doubt(self) -> None:
         """Somebody else took the server for another incarnation than our lines do: each asks
@@ -171,7 +194,8 @@ class Lines:
         except IndexError:
             return self._pool.get_connection(), True
 
-    def _put_back(self, connection: Any) -> None:
+    def put_back(self, connection: Any) -> None:
+        """Keep a line that nobody uses any more, or give it back to the pool."""
         if len(self._idle) < self._most:
             self._idle.append(connection)
             return
@@ -180,6 +204,10 @@ class Lines:
                 hear(connection)  # the pool's next user expects none of our answers
         finally:
             self._pool.release(connection)
+
+    def leave(self, connection: Any) -> None:
+        """Hold a line for the next command, even beyond what is held."""
+        self._idle.append(connection)
 
     def leave_to_parent(self) -> None:
         """After a fork: the sockets are the parent's. Kept, so that nobody closes them."""
@@ -199,10 +227,10 @@ def _exchange(
 
 
 def _send(connection: Any, words: Callable[[str], Sequence[Words]], doubted_at: float) -> int:
-    commands = words(_ready(connection, doubted_at))
-    packed = b"".join(map(pack_command, map(tuple, commands)))  # type: ignore[arg-type]
-    connection.send_packed_command((packed,), check_health=False)
-    return len(commands)
+    run = _ready(connection, doubted_at)
+    packed = words if type(words) is Packed and words.run == run else Packed(words, run)
+    connection.send_packed_command((packed.message,), check_health=False)
+    return packed.count
 
 
 def _ready(connection: Any, doubted_at: float) -> str:

@@ -95,7 +95,7 @@ class LocMemBackend(LocMemBuffers):
         *,
         life: float,
         renew: bool = False,
-    ) -> None:
+    ) -> bytes:
         with self._lock:
             for guard, named in guards.items():
                 fences = self._fences_of(guard)
@@ -105,6 +105,7 @@ class LocMemBackend(LocMemBuffers):
                 fences[token] = (self._clock() + life, list(named))
                 if named[:1] != [EVERYTHING] or lost:
                     self.delete(named)
+        return b""
 
     def release(
         self,
@@ -114,7 +115,9 @@ class LocMemBackend(LocMemBuffers):
         *,
         life: float,
         mark: str = "",
+        alone: bytes = b"",
         heard: Heard | None = None,
+        made: object = None,
     ) -> None:
         with self._lock:
             self.delete(keys)

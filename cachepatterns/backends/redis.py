@@ -22,7 +22,7 @@ from cachepatterns.backends.base import (
     Reading,
 )
 from cachepatterns.backends.errors import RedisError, translated
-from cachepatterns.backends.lines import Lines, Words, lines_of
+from cachepatterns.backends.lines import Lines, Packed, Words, lines_of
 from cachepatterns.backends.records import milliseconds
 from cachepatterns.backends.redis_buffers import RedisBuffers
 from cachepatterns.backends.tracking import Tracking
@@ -109,9 +109,10 @@ class RedisBackend(RedisBuffers):
         *,
         life: float,
         renew: bool = False,
-    ) -> None:
+    ) -> bytes:
         mode = "renew" if renew else "new"
-        scripts.FENCE.run(self.lines, list(guards), life, token, *_named(guards), mode)
+        said = scripts.FENCE.run(self.lines, list(guards), life, token, *_named(guards), mode)
+        return said if type(said) is bytes else b""
 
     @translated
     def fence_ahead(
@@ -121,7 +122,7 @@ class RedisBackend(RedisBuffers):
         *,
         life: float,
         witnessed: Sequence[str | bytes] = (),
-    ) -> Callable[[], object]:
+    ) -> Callable[[], bytes]:
         more = (token, *_named(guards), "new", *witnessed)
         answer = scripts.FENCE.ask(self.lines, list(guards), life, *more)
         return partial(_answer, answer)
@@ -135,13 +136,30 @@ class RedisBackend(RedisBuffers):
         *,
         life: float,
         mark: str = "",
+        alone: bytes = b"",
         heard: Heard | None = None,
+        made: object = None,
     ) -> None:
-        more = (token, mark, milliseconds(MARK_SECONDS), *keys)
         if heard is None:
+            more = (token, mark, milliseconds(MARK_SECONDS), alone, *keys)
             scripts.RELEASE.run(self.lines, guards, life, *more)
-        else:
-            scripts.RELEASE.send(self.lines, guards, life, *more, heard=_telling(heard))
+            return
+        if not isinstance(made, Packed):
+            made = self.make_release(token, guards, keys, life=life, mark=mark, alone=alone)
+        self.lines.send(made, _telling(heard))
+
+    def make_release(
+        self,
+        token: str,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        *,
+        life: float,
+        mark: str = "",
+        alone: bytes = b"",
+    ) -> Packed:
+        more = (token, mark, milliseconds(MARK_SECONDS), alone, *keys)
+        return scripts.RELEASE.packed(self.lines, guards, life, *more)
 
     @translated
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:
@@ -264,8 +282,9 @@ class RedisBackend(RedisBuffers):
 
 
 @translated
-def _answer(answer: Callable[[], object]) -> object:
-    return answer()
+def _answer(answer: Callable[[], object]) -> bytes:
+    said = answer()
+    return said if type(said) is bytes else b""
 
 
 def _named(guards: Mapping[str, Sequence[str]]) -> list[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from cachepatterns.backends.lines import Heard, Lines
+from cachepatterns.backends.lines import Lines, Packed
 
 _FOLDER = files("cachepatterns.backends") / "lua"
 
@@ -17,9 +17,12 @@ _FOLDER = files("cachepatterns.backends") / "lua"
 class Script:
     """One script. Its first two arguments are the server's run id and a registration's life."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, first: str = "") -> None:
+        """`first` names what stands before the shared prelude."""
         self.text = "\n".join(
-            (_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in ("guard", name)
+            (_FOLDER / f"{part}.lua").read_text(encoding="utf-8")
+            for part in (first, "guard", name)
+            if part
         )
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
@@ -46,15 +49,13 @@ class Script:
 
         return answer
 
-    def send(
-        self, lines: Lines, keys: Sequence[str], life: float, *arguments: Any, heard: Heard
-    ) -> None:
-        """Have it run without waiting for its answer; `NoScriptError` too is for `heard`."""
+    def packed(self, lines: Lines, keys: Sequence[str], life: float, *arguments: Any) -> Packed:
+        """For `lines.send`, whose answer nobody waits for: `NoScriptError` too is for `heard`."""
         more, rest = (len(keys), *keys), (int(life * 1000), *arguments)
-        lines.send(lambda run: (("EVALSHA", self.digest, *more, run, *rest),), heard)
+        return lines.packed(lambda run: (("EVALSHA", self.digest, *more, run, *rest),))
 
 
-MINT, FENCE, RELEASE, TEND, LEASE, DISCLAIM = map(
-    Script, ("mint", "fence", "release", "tend", "lease", "disclaim")
-)
+MINT, TEND, LEASE, DISCLAIM = map(Script, ("mint", "tend", "lease", "disclaim"))
+FENCE = Script("fence", first="fence_alone")
+RELEASE = Script("release", first="release_alone")
 PUT, TAKE, DROP, PEEK, BACKLOG = map(Script, ("put", "take", "drop", "peek", "backlog"))

@@ -22,7 +22,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from cachepatterns.backends.base import Backend, Heard, Item, Reading
+from cachepatterns.backends.base import Backend, Item, Reading
 from cachepatterns.backends.locmem import LocMemBackend
 from cachepatterns.backends.near import NearCache
 from cachepatterns.conf import config
@@ -103,10 +103,10 @@ class Store:
 
     def fence(
         self, token: str, guards: Mapping[str, Sequence[str]], *, renew: bool = False
-    ) -> None:
+    ) -> bytes:
         life = config().FENCE_SECONDS
         try:
-            self.call("fence", self.backend.fence, token, guards, life=life, renew=renew)
+            return self.call("fence", self.backend.fence, token, guards, life=life, renew=renew)
         finally:
             self._fenced(guards)
 
@@ -115,19 +115,21 @@ class Store:
         token: str,
         guards: Mapping[str, Sequence[str]],
         witnessed: Sequence[str | bytes] = (),
-    ) -> Callable[[], None]:
+    ) -> Callable[[], bytes]:
         """As `fence`; the registration stands once what is returned was called, which raises
         `BackendError` too."""
-        more = {"life": config().FENCE_SECONDS, "witnessed": witnessed}
+        life = config().FENCE_SECONDS
         try:
-            answer = self.call("fence", self.backend.fence_ahead, token, guards, **more)
+            answer = self.call(
+                "fence", self.backend.fence_ahead, token, guards, life=life, witnessed=witnessed
+            )
         except BackendError:
             self._fenced(guards)
             raise
 
-        def heard() -> None:
+        def heard() -> bytes:
             try:
-                self.call("fence", answer)
+                return self.call("fence", answer)
             finally:
                 self._fenced(guards)
 
@@ -144,19 +146,36 @@ class Store:
         keys: Sequence[str],
         mark: str = "",
         *,
+        alone: bytes = b"",
         wait: bool = False,
     ) -> bool:
         """Bump and take back a registration. Never raises: what fails is owed, and the
         registration, which expires by itself, keeps readers away until it is purged.
 
         For the same reason nobody has to wait until it is done, unless it is not certain that
-        the registration stands.
+        the registration stands. `alone` is what `fence` has returned.
         """
-        life = config().FENCE_SECONDS
-        given = tuple(keys)
+        return self.releasing(token, guards, keys, mark, alone=alone)(wait)
 
-        def release(owed: list[str], heard: Heard | None = None) -> None:
-            self.backend.release(token, guards, owed, life=life, mark=mark, heard=heard)
+    def releasing(
+        self,
+        token: str,
+        guards: Sequence[str],
+        keys: Sequence[str],
+        mark: str = "",
+        *,
+        alone: bytes = b"",
+    ) -> Callable[[bool], bool]:
+        """A release made ready; what is returned carries it out, and is told whether to wait."""
+        given, backend = tuple(keys), self.backend
+        way: dict[str, Any] = {"life": config().FENCE_SECONDS, "mark": mark, "alone": alone}
+        made = backend.make_release(token, guards, given, **way)
+
+        def release(owed: list[str]) -> None:
+            backend.release(token, guards, owed, **way)
+
+        def send(owed: list[str]) -> None:
+            backend.release(token, guards, owed, **way, heard=heard, made=made)
 
         def heard(error: BackendError | None) -> None:
             if error is None:
@@ -167,9 +186,11 @@ class Store:
             else:
                 self._settle(given, release)
 
-        if wait or not guards or self._undelivered:
-            return self._settle(given, release)
-        return self._settle(given, lambda owed: release(owed, heard))
+        def carry_out(wait: bool) -> bool:
+            waits = wait or not guards or self._undelivered
+            return self._settle(given, release if waits else send)
+
+        return carry_out
 
     def tend(self, guards: Sequence[str]) -> None:
         """Look after guards that are not open, at most `_TENDING` seconds apart for each."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -25,8 +26,9 @@ from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site
 from cachepatterns.write.ahead import registered_ahead
 from cachepatterns.write.authorship import VERBS, Own, own_statement
+from cachepatterns.write.beginning import beginning
 from cachepatterns.write.changes import tells_its_table
-from cachepatterns.write.coarse import coarse_event, origin, reached_from, written_tables
+from cachepatterns.write.coarse import coarse_event, reached_from, written_tables
 from cachepatterns.write.concerns import ByQuery
 from cachepatterns.write.oldvalues import UpdateWithOldValues, with_old_values
 from cachepatterns.write.refetched import Refetched
@@ -56,11 +58,19 @@ class Appended:
 
     def run(self, execute: Execute, params: Any, cursor: Any) -> Any:
         """Execute the statement and account for its rows; Django notices nothing."""
-        with self.telling.around():
-            answer = execute(self.text, params)
-            # Fetched at once: on SQLite the statement ends with its last row, and only
-            # then knows its row count.
-            self._account(cursor)
+        begins = beginning(self.telling.connection, cursor)
+
+        def work() -> Any:
+            with begins or nullcontext():
+                return self._carried_out(execute, params, cursor)
+
+        return self.telling.run(work, begins=begins is not None)
+
+    def _carried_out(self, execute: Execute, params: Any, cursor: Any) -> Any:
+        answer = execute(self.text, params)
+        # Fetched at once: on SQLite the statement ends with its last row, and only then knows
+        # its row count.
+        self._account(cursor)
         return answer
 
     def _account(self, cursor: Any) -> None:
@@ -101,19 +111,18 @@ class Rewritten(Appended):
         super().__init__(telling, own, told.text, ("old", "new"))
         self.told = told
 
-    def run(self, execute: Execute, params: Any, cursor: Any) -> Any:
-        with self.telling.around():
-            answer = execute(self.text, self.told.params)
-            rows, missed = self.told.split(cursor.fetchall())
-            if missed:
-                execute(*self.told.again(missed))
-                rows += cursor.fetchall()
-            width = len(self.own.returned)
-            cursor.cursor = Refetched(cursor.cursor, [row[:width] for row in rows])
-            if missed:
-                self.telling.everything()
-            else:
-                self.telling.rows([self._pair(row[width:]) for row in rows])
+    def _carried_out(self, execute: Execute, params: Any, cursor: Any) -> Any:
+        answer = execute(self.text, self.told.params)
+        rows, missed = self.told.split(cursor.fetchall())
+        if missed:
+            execute(*self.told.again(missed))
+            rows += cursor.fetchall()
+        width = len(self.own.returned)
+        cursor.cursor = Refetched(cursor.cursor, [row[:width] for row in rows])
+        if missed:
+            self.telling.everything()
+        else:
+            self.telling.rows([self._pair(row[width:]) for row in rows])
         return answer
 
 
@@ -144,7 +153,7 @@ def appended(
     stem = text.stem
     reached = written_tables(found) - found.names
     beyond = coarse_event(connection, replace(found, names=reached)) if reached else None
-    telling = Telling(connection, policy, origin()[0], beyond)
+    telling = Telling(connection, policy, beyond)
     if found.verb == "INSERT":
         return _insert(telling, own, text, sql)
     if beyond is None:

@@ -37,7 +37,7 @@ calls another, by that which the user has called."""
 
 
 _NOT_THE_USERS = (
-    *("cachepatterns.", "django.", "contextlib", "functools"),
+    *("cachepatterns.", "django.", "psycopg.", "contextlib", "functools"),
     *("asgiref.", "asyncio.", "concurrent.futures.", "threading", "contextvars"),
 )
 """Modules in which no call site is looked for; async writes run in a thread of asgiref's."""

@@ -125,22 +125,33 @@ def foreseen(
 
 
 class Lists:
-    """The lists that a row is in after an UPDATE of these fields, told by the given values where
-    the database holds them as they are: `foreseen`, worked out as far as it goes."""
+    """The lists that a row is in after an UPDATE of these fields to values of these types, where
+    the database holds such values as they are: `foreseen`, worked out as far as it goes."""
 
-    def __init__(self, policy: ResolvedPolicy, database: str, attnames: Sequence[str]) -> None:
-        self._any_row = tag.any_row_tag(policy.label, database)
-        self._heads: list[tuple[int, type, Callable[[Any], str], str]] | None = []
+    def __init__(
+        self,
+        policy: ResolvedPolicy,
+        database: str,
+        attnames: Sequence[str],
+        types: Sequence[type],
+    ) -> None:
+        self._tags = [tag.any_row_tag(policy.label, database)]
+        """Those that do not depend on a value."""
+        self._heads: list[tuple[int, Callable[[Any], str], str]] | None = []
         self._told: list[int] | None = None
         pk = policy.model._meta.pk.attname
         self._key = AS_STORED.get(policy.by_attname[pk].kind)
+        type_of = dict(zip(attnames, types, strict=True))
         for attname, kind, spelled, head in heads_of(policy, database):
             if attname == pk:
                 continue
-            if attname not in attnames or kind not in AS_STORED:
+            if type_of.get(attname) is type(None):
+                self._tags.append(head + tag.NULL)
+            elif attname in type_of and AS_STORED.get(kind) is type_of[attname]:
+                self._heads.append((attnames.index(attname), spelled, head))
+            else:
                 self._heads = None
                 return
-            self._heads.append((attnames.index(attname), AS_STORED[kind], spelled, head))
         more = policy.has_rules or policy.policy.write_through  # than tags, to be told of the row
         told = [field.attname for field in policy.told]
         if told[0] == pk and {*told[1:]} <= {*attnames} and not more:
@@ -149,12 +160,8 @@ class Lists:
     def foreseen(self, row: str, pk: Any, given: Sequence[Any]) -> Foreseen | None:
         if self._heads is None:
             return None
-        tags = [self._any_row, row]
-        for place, kind, spelled, head in self._heads:
-            value = given[place]
-            if value is not None and type(value) is not kind:
-                return None
-            tags.append(head + (tag.NULL if value is None else spelled(value)))
+        tags = [head + spelled(given[place]) for place, spelled, head in self._heads]
+        tags += (row, *self._tags)
         told = None
         if self._told is not None and type(pk) is self._key:
             told = (pk, *[given[place] for place in self._told])

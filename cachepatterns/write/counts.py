@@ -98,7 +98,7 @@ def _write(
         done.lose(NO_ROW, _sum(amounts[key]))
     if is_ignored:
         return
-    telling = Telling(connection, policy, SOURCE)
+    telling = Telling(connection, policy, source=SOURCE)
     told = [f.name for f in telling.fields]
     telling.rows([(_before(told, row, amounts[key]), row) for key, row in rows])
 
@@ -136,7 +136,7 @@ def _update(
         f"{quote(column)} = COALESCE({table}.{quote(column)}, 0) + v.c{number}"
         for number, column in enumerate(columns.values())
     )
-    told = told_columns(connection, Telling(connection, policy, SOURCE).fields)
+    told = told_columns(connection, Telling(connection, policy, source=SOURCE).fields)
     named = ", ".join("c" + str(number) for number in range(len(columns)))
     returned = ", ".join(f"{table}.{name}" for name in [quote(pk.column), *told])
     params: list[Any] = []
@@ -158,7 +158,7 @@ def _update_by_case(
     found: list[tuple[Any, Sequence[Any]]] = []
     quote, meta = connection.ops.quote_name, policy.model._meta
     pk: Any = meta.pk
-    told = told_columns(connection, Telling(connection, policy, SOURCE).fields)
+    told = told_columns(connection, Telling(connection, policy, source=SOURCE).fields)
     for part in _parts(amounts, CHUNK):
         columns, key_column = _columns(policy, part), quote(pk.column)
         keys = {key: pk.get_db_prep_value(key, connection, prepared=False) for key in part}

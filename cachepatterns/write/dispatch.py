@@ -20,7 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from django.db import DataError, IntegrityError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -35,9 +35,16 @@ from cachepatterns.exceptions import ConfigurationError
 from cachepatterns.observe import BurstLog, InvalidationEvent, emit
 from cachepatterns.registry import find_model, site
 from cachepatterns.signals import invalidated
-from cachepatterns.transactions import begin_now, begin_writes, in_manual_mode, in_transaction
+from cachepatterns.transactions import (
+    PendingWrites,
+    begin_now,
+    begin_writes,
+    in_manual_mode,
+    in_transaction,
+)
 from cachepatterns.write import outbox
 from cachepatterns.write.fence import Fence
+from cachepatterns.write.meanwhile import at_commit
 
 log = BurstLog()
 
@@ -135,6 +142,8 @@ def record(
     if strict:
         begin_now(connection)
         pending.fence.add(event.tags)
+        if config().SHORTCUTS:
+            at_commit(connection, partial(_prepare, pending))
     if records:
         pending.fence.leaves_mark = True
         # Where Redis is away, or the user commits by hand, no bump of ours may follow: the
@@ -177,14 +186,13 @@ def deliver(events: Iterable[InvalidationEvent], fence: Fence | None = None) -> 
         if fence is not None:
             fence.release(())
         return
-    prefix = config().PREFIX
-    tags = {tag for event in events for tag in event.tags}
+    tags = _tags(events)
     started = time.perf_counter()
 
     def bump() -> bool:
         if fence is not None:
             return fence.release(tags)
-        return current_store().bump(tag_keys(prefix, sorted(tags)))
+        return current_store().bump(tag_keys(config().PREFIX, tags))
 
     try:
         if around.hooks:
@@ -204,6 +212,19 @@ def deliver(events: Iterable[InvalidationEvent], fence: Fence | None = None) -> 
     tell(events, time.perf_counter() - started, delivered)
     for call in _after_delivery:
         call(events, delivered)
+
+
+def _tags(events: Sequence[InvalidationEvent]) -> Sequence[str]:
+    """The tags of all of them, each once."""
+    if len(events) == 1:
+        return events[0].tags
+    return tuple(dict.fromkeys(tag for event in events for tag in event.tags))
+
+
+def _prepare(pending: PendingWrites) -> None:
+    """Make the release ready while the database commits."""
+    if pending.fence is not None and pending.events:
+        pending.fence.prepare(_tags(pending.events))
 
 
 _after_delivery: list[Callable[[Sequence[InvalidationEvent], bool], None]] = []

@@ -49,8 +49,12 @@ class Fence:
         self._guards: dict[str, list[str]] = {}
         self._named: frozenset[str] = frozenset()
         """The tags that were added."""
-        self._ahead: Callable[[], None] | None = None
+        self._ahead: Callable[[], bytes] | None = None
         """Waits for what was registered ahead, while it has not been waited for."""
+        self._alone = b""
+        """What the store has last said of the registration, by which it knows it again."""
+        self._ready: tuple[Sequence[str], Callable[[bool], bool] | None] = (), None
+        """What `release` is prepared for, and what carries it out."""
         self._lock = threading.Lock()
         self._released = False
         self._registered = 0.0
@@ -136,25 +140,38 @@ class Fence:
             with self._lock:
                 self._register(self._guards, renew=True)
 
-    def release(self, names: Iterable[str]) -> bool:
-        """Bump the tags and take the registration back; returns whether Redis did it."""
-        prefix = config().PREFIX
-        keys = tag_keys(prefix, sorted(set(names)))
-        mark = mark_key(prefix, self.token) if self.leaves_mark else ""
+    def prepare(self, names: Sequence[str]) -> None:
+        """Make ready what `release` will send for these tags."""
+        with self._lock:
+            if self._guards and self._ahead is None and not self._released:
+                self._ready = names, self._releasing(names)
+
+    def release(self, names: Sequence[str]) -> bool:
+        """Bump the tags, each named once, and take the registration back; returns whether Redis
+        did it."""
         with self._lock:
             _open.discard(self)
             if self._released:
+                keys = tag_keys(config().PREFIX, names)
                 return not keys or current_store().bump(keys)
             self._released = True
             # What arrived after the release would keep readers away for nothing.
             self.is_missed |= self._hear() is not None
+            made_for, carry_out = self._ready
             try:
-                return current_store().release(
-                    self.token, list(self._guards), keys, mark, wait=self.is_missed
-                )
+                if carry_out is None or made_for != names:
+                    carry_out = self._releasing(names)
+                return carry_out(self.is_missed)
             except ConfigurationError as error:  # the write has happened
                 log.log("cachepatterns can not invalidate: %s", error)
                 return False
+
+    def _releasing(self, names: Sequence[str]) -> Callable[[bool], bool]:
+        prefix = config().PREFIX
+        keys = tag_keys(prefix, names)
+        mark = mark_key(prefix, self.token) if self.leaves_mark else ""
+        guards = list(self._guards)
+        return current_store().releasing(self.token, guards, keys, mark, alone=self._alone)
 
     @property
     def is_released(self) -> bool:
@@ -189,12 +206,13 @@ class Fence:
             self._stand()  # of two at once, the first would never be heard of
         # Noted first: a command that timed out may have been carried out all the same.
         self._guards.update(guards)
+        self._ready = (), None
         started = time.monotonic()
         try:
             if ahead:
                 self._ahead = current_store().fence_ahead(self.token, guards, witnessed)
             else:
-                current_store().fence(self.token, guards, renew=renew)
+                self._alone = current_store().fence(self.token, guards, renew=renew)
             if renew or not self._registered:  # that of the oldest of its guards
                 self._registered = started
         except (BackendError, ConfigurationError) as error:
@@ -217,7 +235,7 @@ class Fence:
         heard, self._ahead = self._ahead, None
         if heard is not None:
             try:
-                heard()
+                self._alone = heard()
             except (BackendError, ConfigurationError) as error:
                 return error
         return None

@@ -28,11 +28,10 @@ from cachepatterns.write.accounting import is_accounted
 from cachepatterns.write.ahead import registering
 from cachepatterns.write.appending import Appended
 from cachepatterns.write.authorship import Own
-from cachepatterns.write.coarse import origin
 from cachepatterns.write.concerns import Concerned, Foreseen, foreseen
 from cachepatterns.write.fence import Fence
 from cachepatterns.write.telling import Telling
-from cachepatterns.write.updatetexts import BOTH, PLAIN, Text, kept, proven
+from cachepatterns.write.updatetexts import BOTH, Text, are_values, kept, proven
 from cachepatterns.write.wholesale import wholesale
 
 _SENDING = "_cachepatterns_update"
@@ -93,21 +92,15 @@ def _key_of(queryset: Any) -> Any:
 def _written(queryset: Any, pk: Any, names: Names, given: list[Any], query: Query) -> int | None:
     if pk is None or not config().SHORTCUTS or is_accounted() or wholesale() is not None:
         return None
-    if not PLAIN.issuperset(map(type, given)) and any(map(_says_more, given)):
-        return None
     connection: BaseDatabaseWrapper = connections[queryset.db]
     policy = site.policy_for(queryset.model)
     if policy is None or connection.vendor != "postgresql":
         return None
-    nulls = tuple([value is None for value in given])
-    key = queryset.model, names, nulls, type(pk)
-    text = kept(connection, policy, key, lambda: proven(connection, policy, pk, given, query()))
-    return None if text is None else _send(text, pk, given)
-
-
-def _says_more(value: Any) -> bool:
-    """Whether Django looks for more in it than a value."""
-    return hasattr(value, "resolve_expression") or hasattr(value, "prepare_database_save")
+    key = queryset.model, names, tuple(map(type, given)), type(pk)
+    text = kept(connection, policy, key, lambda: proven(connection, policy, pk, given, query))
+    if text is None or not (text.is_plain or are_values(given)):
+        return None
+    return _send(text, pk, given)
 
 
 def _send(text: Text, pk: Any, given: Sequence[Any]) -> int | None:
@@ -115,7 +108,7 @@ def _send(text: Text, pk: Any, given: Sequence[Any]) -> int | None:
     if text.least is not None and not text.least <= pk <= text.most:
         return None  # no row can have it, and Django asks for none
     connection = text.connection
-    update = _Update(text, pk, given, origin()[0])
+    update = _Update(text, pk, given)
     if not in_transaction(connection) and text.policy.is_strict:
         update.fence = registering(connection, text.policy, text.database, update)
     known = connection.__dict__
@@ -141,10 +134,10 @@ def _send(text: Text, pk: Any, given: Sequence[Any]) -> int | None:
 class _Update(Concerned):
     """One update by a kept text."""
 
-    __slots__ = ("_foreseen", "_given", "_pk", "_source", "_spelled", "fence", "text")
+    __slots__ = ("_foreseen", "_given", "_pk", "_spelled", "fence", "text")
 
-    def __init__(self, text: Text, pk: Any, given: Sequence[Any], source: str) -> None:
-        self.text, self._pk, self._given, self._source = text, pk, given, source
+    def __init__(self, text: Text, pk: Any, given: Sequence[Any]) -> None:
+        self.text, self._pk, self._given = text, pk, given
         self._spelled = _spelled(text, pk)
         self._foreseen: Foreseen | None = None
         self.fence: Fence | None = None
@@ -157,7 +150,7 @@ class _Update(Concerned):
     def appended(self) -> Appended:
         """As a statement that tells its rows."""
         text = self.text
-        telling = Telling(text.connection, text.policy, self._source)
+        telling = Telling(text.connection, text.policy, database=text.database)
         telling.concerned, telling.ahead = self, self.take
         return Appended(telling, _OWN, text.told, BOTH)
 

@@ -1,13 +1,14 @@
 """From the rows that a statement itself told to the event that is recorded.
 
-A statement that tells its rows is run within `Telling.around`, and its rows given to `rows`.
+A statement that tells its rows is run by `Telling.run`, and its rows given to `rows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from msgspec import structs
@@ -32,12 +33,14 @@ from cachepatterns.write.changes import (
     told_tags,
     unknown_change,
 )
+from cachepatterns.write.coarse import origin
 from cachepatterns.write.concerns import Concerned, Foreseen, Pair
 from cachepatterns.write.dispatch import REFUSALS, record, statement_fence
 from cachepatterns.write.fence import Fence
 from cachepatterns.write.meanwhile import meanwhile
 
 log = BurstLog()
+R = TypeVar("R")
 
 Rows = tuple[tuple[str, Mapping[str, Any]], ...]
 NamedPair = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
@@ -54,31 +57,40 @@ class Telling:
         self,
         connection: BaseDatabaseWrapper,
         policy: ResolvedPolicy,
-        source: str,
         beyond: InvalidationEvent | None = None,
+        *,
+        database: str = "",
+        source: str = "",
     ) -> None:
         self.connection = connection
         self.policy = policy
-        self.source = source
         self.beyond = beyond
         """What the database may change of itself with these rows, in other tables."""
-        self.database = database_id(connection)
+        self.database = database or database_id(connection)
         self.fields = policy.told
         self.fence: Fence | None = None
         self.concerned: Concerned | None = None
         """What the statement says of the rows that it is about to touch."""
         self.ahead: Callable[[], Fence | None] = _nothing
         """Takes over what was registered for it ahead."""
+        if source:
+            self.source = source
         self._foreseen: Foreseen | None = None
         self._expected: InvalidationEvent | None = None
         """The event, if what was foreseen is what is told."""
 
-    @contextmanager
-    def around(self) -> Iterator[None]:
-        """Keep readers away while the statement runs, and whatever ends it lose no write."""
-        with self._guarding() as self.fence:
+    @cached_property
+    def source(self) -> str:
+        """How the write came about: to be asked while the write is on the stack."""
+        return origin()[0]
+
+    def run(self, work: Callable[[], R], *, begins: bool = False) -> R:
+        """What `work` returns, which sends the statement and tells of its rows. Readers are kept
+        away meanwhile, and whatever ends it no write is lost. `begins`: whether the statement
+        takes its transaction's BEGIN along."""
+        with self._guarding(begins) as self.fence:
             try:
-                yield
+                return work()
             except (*REFUSALS, WriteRefused):
                 raise  # it has not been carried out, or will be rolled back
             except BaseException:
@@ -86,11 +98,11 @@ class Telling:
                     self.everything()  # it may have been, and may yet be committed
                 raise
 
-    def _guarding(self) -> AbstractContextManager[Fence | None]:
+    def _guarding(self, begins: bool) -> AbstractContextManager[Any]:
         if in_transaction(self.connection):
             if self.concerned is None or not config().SHORTCUTS:
                 return nullcontext()
-            return meanwhile(self.connection, self._foresee, self._register)
+            return meanwhile(self.connection, self._foresee, self._register, at_once=begins)
         ahead = self.ahead()
         if ahead is not None:
             self._foresee()

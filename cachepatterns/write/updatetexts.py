@@ -1,10 +1,10 @@
 """Texts of UPDATEs of one row by its primary key, kept where they can not differ.
 
 A text is kept where it is proven to be the one that Django compiles, for the very fields, and for
-the places of the ``NULL`` among their values: the compiler is Django's own, each field stands
-there as ``column = %s``, and the condition has one parameter, the primary key's. Whatever else
-comes (a field that spells its own placeholder, a value that says how it is to be written) Django
-compiles as ever.
+the types of their values, of which some are ``NULL``: the compiler is Django's own, each field
+stands there as ``column = %s``, and the condition has one parameter, the primary key's. Whatever
+else comes (a field that spells its own placeholder, a value that says how it is to be written)
+Django compiles as ever.
 
 What is sent is the same, to the letter: `tests/differential/test_one_row.py`.
 """
@@ -33,7 +33,7 @@ from cachepatterns.write.ahead import RegisteringMixin
 from cachepatterns.write.appending import tells_old, told_text
 from cachepatterns.write.changes import tells_its_table
 from cachepatterns.write.concerns import Lists
-from cachepatterns.write.preparing import prepare_of, ways_of
+from cachepatterns.write.preparing import Prepare, prepare_of, ways_of
 
 MAX_TEXTS = 256
 """Texts that a connection keeps; then it learns anew."""
@@ -49,7 +49,6 @@ PLAIN = frozenset(
 BOTH = ("old", "new")
 """The sides that the texts tell."""
 
-Nulls = tuple[bool, ...]
 _SETS_WHAT_IS_GIVEN = """
     SELECT relkind = 'r' AND NOT relhassubclass AND NOT EXISTS (
         SELECT FROM pg_trigger
@@ -81,8 +80,18 @@ def kept(
     return None if text is _ASKED else text
 
 
+def are_values(given: Sequence[Any]) -> bool:
+    """Whether Django looks for nothing more in them."""
+    return not any(
+        hasattr(value, "resolve_expression") or hasattr(value, "prepare_database_save")
+        for value in given
+        if type(value) not in PLAIN
+    )
+
+
 class Text:
-    """The UPDATE that sets these fields of one row on one connection, told and untold."""
+    """The UPDATE that sets these fields of one row to values of these types on one connection,
+    told and untold."""
 
     def __init__(
         self,
@@ -90,24 +99,22 @@ class Text:
         policy: ResolvedPolicy,
         fields: Sequence[Any],
         sql: str,
-        nulls: Nulls,
+        types: Sequence[type],
     ) -> None:
         self.connection, self.policy, self.sql = connection, policy, sql
         self.database = database_id(connection)
         self.told = told_text(policy, connection, sql, *BOTH)
         self.attnames = [field.attname for field in fields]
-        self._prepare = [
-            (ways_of(field, connection), prepare_of(field, connection)) for field in fields
-        ]
+        self.is_plain = PLAIN.issuperset(types)
+        self._prepare = list(_preparing(fields, types, connection))
         self.least, self.most = _bounds(policy, connection)
-        self.lists = Lists(policy, self.database, self.attnames)
+        self.lists = Lists(policy, self.database, self.attnames, types)
         self.entry = row_key(
             config().PREFIX, policy.label, policy.fingerprint, source_id(connection), ""
         )
         """The key of a row's entry, but for its primary key."""
-        self._nulls = list(nulls)
-        self._sends_null = sql.count("%s") == len(fields) + 1
-        """Whether a `NULL` is a parameter, as since Django 6.1, or part of the text."""
+        self._leaves_null_out = sql.count("%s") < len(fields) + 1
+        """Whether a `NULL` is part of the text, or a parameter, as since Django 6.1."""
 
     @cached_property
     def sets_what_is_given(self) -> bool:
@@ -123,19 +130,28 @@ class Text:
 
     def parameters(self, pk: Any, given: Sequence[Any]) -> tuple[Any, ...] | None:
         """What Django would send for these values; `None` where only Django knows."""
-        sent = [
-            value if (way := ways.get(type(value), prepare)) is None else way(value)
-            for (ways, prepare), value in zip(self._prepare, given)  # noqa: B905 - one for each
-        ]
-        if [value is None for value in sent] != self._nulls:
-            return None
-        for value in sent:
+        sent = list(given)
+        for place, prepare in self._prepare:
+            before, value = sent[place], prepare(sent[place])
+            if (value is None) is not (before is None):
+                return None  # another text
             if type(value) not in PLAIN and hasattr(value, "as_sql"):
                 return None
-        if not self._sends_null:
+            sent[place] = value
+        if self._leaves_null_out:
             sent = [value for value in sent if value is not None]
         sent.append(_as_asked(self.policy, pk, self.connection))
         return tuple(sent)
+
+
+def _preparing(
+    fields: Sequence[Any], types: Sequence[type], connection: BaseDatabaseWrapper
+) -> Iterator[tuple[int, Prepare]]:
+    """Where a value of its type is not sent as it is, and what is sent instead."""
+    for place, (field, kind) in enumerate(zip(fields, types, strict=True)):
+        way = ways_of(field, connection).get(kind, prepare_of(field, connection))
+        if way is not None:
+            yield place, way
 
 
 def _bounds(policy: ResolvedPolicy, connection: BaseDatabaseWrapper) -> Any:
@@ -156,9 +172,12 @@ def proven(
     policy: ResolvedPolicy,
     pk: Any,
     given: Sequence[Any],
-    query: Any,
+    make: Callable[[], Any],
 ) -> Text | None:
-    """The text of what Django compiles of `query`, if of all others like it too."""
+    """The text of what Django compiles of the query that is made, if of all others like it too."""
+    if not are_values(given):
+        return None
+    query = make()
     compiler = query.get_compiler(connection.alias)
     if not _is_stock(compiler, policy):
         return None
@@ -172,7 +191,7 @@ def proven(
         return None
     if sent not in _spelled(connection, policy, fields, given, where) or where.count("%") != 1:
         return None
-    text = Text(connection, policy, fields, sent, tuple([value is None for value in given]))
+    text = Text(connection, policy, fields, sent, tuple(map(type, given)))
     same = text.parameters(pk, given)
     if same is None or len(same) != len(parameters) or _differ(same[-1:], asked):
         return None

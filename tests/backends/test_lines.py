@@ -8,6 +8,7 @@ import threading
 import pytest
 import redis
 
+from cachepatterns.backends.awaited import leave_unheard
 from cachepatterns.backends.lines import Lines
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import Store
@@ -77,7 +78,27 @@ def test_an_answer_that_nobody_wants_is_taken_for_nobody_else_s(backend, client)
     asked = backend.lines.ask(lambda run: ("GET", KEY))
     del asked
     assert backend.lines.call(lambda run: ("GET", "nothing"))[0] is None
-    assert connection_id(backend) != held
+    assert connection_id(backend) == held
+
+
+def test_what_was_asked_before_a_fork_and_dropped_after_it_is_the_parent_s(backend, client):
+    client.set(KEY, b"value")
+    asked = backend.lines.ask(lambda run: ("GET", KEY))
+    readable, writable = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = b"nothing"
+        try:
+            asked = None
+            said = backend.lines.call(lambda run: ("ECHO", "child"))[0]
+        finally:
+            os.write(writable, said)
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(readable, 10) == b"child"
+    os.close(readable)
+    os.close(writable)
+    assert asked.answer() == b"value"
 
 
 def test_a_script_that_the_server_has_forgotten_is_sent_again_when_its_answer_is_heard(
@@ -238,13 +259,25 @@ def test_what_comes_before_a_command_is_not_answered_by_older_answers(
 
 def test_a_dropped_question_tells_nobody_anything_where_it_is_dropped(backend):
     """Memory is collected under anybody's lock: what hears of a failure may want the same one."""
-    heard = Heard()
+    heard, later = Heard(), Heard()
     backend.lines.send(echo("sent"), heard)
-    asked = backend.lines.ask(lambda run: ("ECHO", "dropped"))
+    asked = backend.lines.ask(lambda run: ("HGET", "refused"))
     del asked
     assert heard == []
+    backend.lines.send(echo("sent again"), later)
     assert backend.lines.call(lambda run: ("ECHO", "mine"))[0] == b"mine"
-    assert [type(error) for error in heard] == [redis.ConnectionError]
+    assert (heard, later) == ([None], [None])  # that it was refused is told to nobody
+
+
+def test_all_who_have_sent_are_told_of_a_line_that_is_closed(backend):
+    first, later = Heard(), Heard()
+    backend.lines.send(echo("sent"), first)
+    connection = backend.lines._idle[-1]
+    leave_unheard(connection, 1, later)
+    connection._sock.shutdown(socket.SHUT_RDWR)
+    assert backend.lines.call(lambda run: ("ECHO", "asked"))[0] == b"asked"
+    assert isinstance(first[0] or later[0], redis.ConnectionError)
+    assert isinstance(later[0], redis.ConnectionError)
 
 
 def test_the_first_command_that_is_refused_is_told_and_the_others_are_carried_out(backend):
@@ -341,7 +374,7 @@ def test_a_release_that_may_not_have_arrived_is_made_once_more(stopped):
 
 def lost_on_its_way(connection, heard):
     """As if the server had died with the command in its buffer."""
-    connection._cachepatterns_unheard = 1, heard
+    leave_unheard(connection, 1, heard)
     connection._sock.shutdown(socket.SHUT_RDWR)
 
 

@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import decimal
 import random
+import re
 import uuid
 
 import django
@@ -28,6 +29,8 @@ SINCE_6 = pytest.mark.skipif(
     django.VERSION < (6, 0), reason="before Django 6.0 an UPDATE returns nothing"
 )
 KEY = uuid.UUID(int=7)
+WHERE_IN_IT = re.compile(r"\nLINE 1: .*\n *\^", re.DOTALL)
+"""The place in the statement that an error shows: what was sent may have begun with BEGIN."""
 TIMES = 4
 """A text is wanted, made, and used twice."""
 
@@ -61,7 +64,7 @@ def outcome(write) -> object:
     try:
         return write()
     except Exception as error:
-        return type(error).__name__, str(error)
+        return type(error).__name__, WHERE_IN_IT.sub("", str(error))
 
 
 def unlike(settings, write) -> list:
@@ -118,8 +121,44 @@ def set_to(name, value):
 
 @pytest.mark.filterwarnings("ignore:DateTimeField")
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_a_field_is_set_to(settings, name):
+def test_whatever_a_field_is_set_to(settings, caplog, name):
     assert {repr(v): found for v in VALUES if (found := unlike(settings, set_to(name, v)))} == {}
+    assert "cachepatterns could not" not in caplog.text
+
+
+def test_one_value_of_a_type_says_more_than_the_others():
+    """Of what is no plain value each is looked at, and not its type alone."""
+
+    class Odd(str):
+        pass
+
+    plain, odd = Odd("a"), Odd("b")
+    odd.resolve_expression = Value("from an expression").resolve_expression
+    with sent() as statements:
+        for value in (plain, plain, plain, odd, plain):
+            set_to("char", value)()
+    assert [parameters[0][1] for _, parameters in statements] == [
+        *["'a'"] * 3,
+        "'from an expression'",
+        "'a'",
+    ]
+
+
+def test_a_field_may_make_an_expression_of_a_value(monkeypatch):
+    field = Everything._meta.get_field("time")  # one of those that are asked
+    prepare, odd = field.get_db_prep_save, datetime.time(4)
+
+    def prepared(value, connection):
+        return Value("05:06:07") if value == odd else prepare(value, connection=connection)
+
+    monkeypatch.setattr(field, "get_db_prep_save", prepared)
+    with sent() as statements:
+        for value in (datetime.time(3), datetime.time(3), datetime.time(3), odd):
+            set_to("time", value)()
+    assert [parameters[0][1] for _, parameters in statements][2:] == [
+        repr(prepare(datetime.time(3), connection=connection)),
+        "'05:06:07'",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:DateTimeField")

@@ -102,22 +102,23 @@ class Hooks:
         # Last, and so the innermost: around the statement alone.
         connection.execute_wrappers.append(self.execute)
 
-    def fence(self, token: str, guards: Any, **options: Any) -> None:
+    def fence(self, token: str, guards: Any, **options: Any) -> bytes:
         if options.get("renew"):  # by the background thread
-            self._fence(token, guards, **options)
-            return
+            return self._fence(token, guards, **options)
         everything = self._begin(token, guards)
-        self._fence(token, guards, **options)
+        alone = self._fence(token, guards, **options)
         self._stands(token, everything)
+        return alone
 
     def fence_ahead(self, token: str, guards: Any, **options: Any) -> Any:
         everything = self._begin(token, guards)
         answer = self._ahead(token, guards, **options)
         self.at(AHEAD)
 
-        def heard() -> None:
-            answer()
+        def heard() -> bytes:
+            alone = answer()
             self._stands(token, everything)
+            return alone
 
         return heard
 

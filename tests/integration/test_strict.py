@@ -514,7 +514,7 @@ def test_who_keeps_the_error_of_a_lost_connection_keeps_no_readers_away(
 
     def fence(token, *args, renew=False, **kwargs):
         (renewed if renew else registered).append(token)
-        original(token, *args, renew=renew, **kwargs)
+        return original(token, *args, renew=renew, **kwargs)
 
     def fence_ahead(token, *args, **kwargs):
         registered.append(token)

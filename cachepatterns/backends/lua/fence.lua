@@ -5,33 +5,24 @@
 -- The stamps of the named tags are deleted at once; '*' and '~' delete none, they only keep
 -- readers away until the writer knows its tags. Renewing is registering again: what was lost is
 -- put back, and the stamps minted meanwhile die.
+-- Returns the guard's text where the writer is alone in its only one, for RELEASE to know it by;
+-- else 1.
 local token, mode, entry, witness = ARGV[3], ARGV[4 + #KEYS], ARGV[5 + #KEYS], ARGV[6 + #KEYS]
 
--- Whether the row is where a writer says that it will leave it, in the lists that it names: that
--- is so if the row's entry says so, and is valid. Who moves the row from now on, or has done so
--- and has not released yet, deletes the stamps of the lists that it moves it to, or keeps readers
--- from them; and none are minted while '~' stands.
-local function is_there(tags)
-  local found = redis.call('MGET', entry, tags[2], tags[3])
-  local payload = found[1]
-  for _, part in ipairs({found[2], found[3], witness}) do
-    if not payload or not part or not string.find(payload, part, 1, true) then return false end
-  end
-  return true
-end
-
+local text, is_alone
 for i = 1, #KEYS do
   local guard = read_guard(KEYS[i])
   local tags = cjson.decode(ARGV[3 + i])
   local known = guard.f[token]
   local lost = mode == 'renew' and known == nil
   if tags[1] == '~' and not (known and known[2] == '~') then
-    if mode == 'renew' or not is_there(tags) then tags[1] = '*' end
+    if mode == 'renew' or not is_there(tags, entry, witness) then tags[1] = '*' end
   end
   local fence = {now + life}
   for _, tag in ipairs(tags) do fence[#fence + 1] = tag end
   guard.f[token] = fence
-  write_guard(KEYS[i], guard)
+  text = write_guard(KEYS[i], guard)
+  is_alone = guard.q == 0 and next(guard.f) == token and next(guard.f, token) == nil
   if lost or not spares_stamps(fence) then bump(fence) end
 end
-return 1
+return is_alone and #KEYS == 1 and text or 1

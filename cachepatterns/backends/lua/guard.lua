@@ -83,10 +83,10 @@ local function read_guard(key)
   return guard, changed
 end
 
+-- Returns the text that the guard holds from now on.
 local function write_guard(key, guard)
-  if guard.q == 0 and next(guard.f) == nil then
-    redis.call('SET', key, 'o' .. guard.r)
-  else
-    redis.call('SET', key, cjson.encode(guard))
-  end
+  local is_open = guard.q == 0 and next(guard.f) == nil
+  local text = is_open and 'o' .. guard.r or cjson.encode(guard)
+  redis.call('SET', key, text)
+  return text
 end

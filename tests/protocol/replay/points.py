@@ -166,8 +166,8 @@ class HeldBackend:
         away = actor.notes.pop("away", False)
         backend = RedisBackend("away") if away else self._server.backend
         if name == "fence_ahead":  # carried out when it is sent: the answer changes nothing
-            backend.fence_ahead(*args, **kwargs)()
-            return lambda: None
+            alone = backend.fence_ahead(*args, **kwargs)()
+            return lambda: alone
         answer = getattr(backend, name)(*args, **kwargs)
         # What is sent and not waited for is done before anybody looks.
         actor.notes["settling"] = True

@@ -38,8 +38,11 @@ from tests.protocol.replay.tampering import Sabotage, in_script, replaced, scrip
 @contextmanager
 def guard_expires() -> Iterator[None]:
     with (
-        script("guard", "'o' .. guard.r)", "'o' .. guard.r, 'PX', life)"),
-        script("guard", "cjson.encode(guard))", "cjson.encode(guard), 'PX', life)"),
+        script(
+            "guard", ("redis.call('SET', key, text)", "redis.call('SET', key, text, 'PX', life)")
+        ),
+        script("fence", ("'SET', KEYS[1], text", "'SET', KEYS[1], text, 'PX', ARGV[2]")),
+        script("release", ("'o' .. ARGV[1])\n  if", "'o' .. ARGV[1], 'PX', ARGV[2])\n  if")),
     ):
         yield
 
@@ -207,7 +210,7 @@ def incarnation_by(kept: slice) -> Iterator[None]:
 
     with (
         patch.object(incarnation.Incarnation, "ask", partly),
-        script("guard", "local asked = false", "local asked = true"),  # nor by the scripts
+        script("guard", ("local asked = false", "local asked = true")),  # nor by the scripts
     ):
         yield
 
@@ -219,31 +222,41 @@ def setting(**changed: Any) -> Iterator[None]:
 
 
 ID = incarnation.ID_LENGTH
-KEEP_STAMP = in_script("guard", "if head then", "if false then")
+KEEP_STAMP = in_script("guard", ("if head then", "if false then"))
 
 SABOTAGES: Mapping[str, tuple[str, Sabotage]] = {
     "no fence": (
         "`fence.lua` does nothing",
-        in_script("fence", "for i = 1, #KEYS do", "for i = 1, 0 do"),
+        in_script(
+            "fence",
+            ("for i = 1, #KEYS do", "for i = 1, 0 do"),
+            ("if #KEYS == 1 and ARGV[5]", "if false and ARGV[5]"),
+        ),
     ),
     "stamps read after the query": ("`lookup` mints after it has loaded", stamps_after_query),
     "release removes every fence": (
         "`release.lua` empties the guard",
         in_script(
-            "release", "if guard.f[token] then\n    guard.f[token] = nil", "do\n    guard.f = {}"
+            "release",
+            ("if guard.f[token] then\n    guard.f[token] = nil", "do\n    guard.f = {}"),
+            ("redis.call('GET', KEYS[1]) == alone", "true"),
         ),
     ),
     "release leaves stamps": (
         "`release.lua` deletes no stamps",
-        in_script("release", "delete(ARGV, 6)", ""),
+        in_script("release", ("delete(ARGV, 7)", ""), ("if #ARGV > 6 then", "if false then")),
     ),
     "fence leaves stamps": (
         "`fence.lua` deletes no stamps",
-        in_script("fence", "if lost or not spares_stamps(fence)", "if false"),
+        in_script(
+            "fence",
+            ("if lost or not spares_stamps(fence)", "if false"),
+            ("if names then", "if false then"),
+        ),
     ),
     "no quarantine when the guard is missing": (
         "`guard.lua` makes a guard without one",
-        in_script("guard", "q = now + life", "q = 0"),
+        in_script("guard", ("q = now + life", "q = 0")),
     ),
     "guard read last, on its own": ("`Backend.read` in two round trips", guard_last),
     "no incarnation check": (
@@ -269,7 +282,7 @@ SABOTAGES: Mapping[str, tuple[str, Sabotage]] = {
     "purge without bump": (
         "`guard.lua` purges, and bumps nothing",
         in_script(
-            "guard", "if fence[1] <= now then\n      bump(fence)", "if fence[1] <= now then"
+            "guard", ("if fence[1] <= now then\n      bump(fence)", "if fence[1] <= now then")
         ),
     ),
     "minting puts back what the lookup saw": (
@@ -295,7 +308,7 @@ SABOTAGES: Mapping[str, tuple[str, Sabotage]] = {
     "one deadline for the whole guard": (
         "`guard.lua` purges all with the first",
         in_script(
-            "guard", "bump(fence)\n      guard.f[token] = nil", "bump(fence)\n      guard.f = {}"
+            "guard", ("bump(fence)\n      guard.f[token] = nil", "bump(fence)\n      guard.f = {}")
         ),
     ),
     "the guard expires with a fence's life": ("`guard.lua` gives guards a TTL", guard_expires),

@@ -23,21 +23,23 @@ SCRIPTS = {
 
 
 @contextmanager
-def script(name: str, old: str, new: str) -> Iterator[None]:
-    """One place of one script is another; `guard` stands before all of them."""
+def script(name: str, *places: tuple[str, str]) -> Iterator[None]:
+    """Some places of one script are others; `guard` stands before all of them."""
     with ExitStack() as stack:
         for each, found in SCRIPTS.items():
             if name in ("guard", each):
-                assert found.text.count(old) == 1, f"{name}.lua has changed: {old!r}"
-                text = found.text.replace(old, new)
+                text = found.text
+                for old, new in places:
+                    assert text.count(old) == 1, f"{name}.lua has changed: {old!r}"
+                    text = text.replace(old, new)
                 digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
                 stack.enter_context(patch.object(found, "text", text))
                 stack.enter_context(patch.object(found, "digest", digest))
         yield
 
 
-def in_script(name: str, old: str, new: str) -> Sabotage:
-    return lambda: script(name, old, new)
+def in_script(name: str, *places: tuple[str, str]) -> Sabotage:
+    return lambda: script(name, *places)
 
 
 def replaced(target: Any, attribute: str, new: Any) -> Sabotage:

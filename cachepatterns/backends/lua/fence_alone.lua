@@ -1,0 +1,29 @@
+-- Where nobody is registered, which is mostly so, and no quarantine has to end: what the rest of
+-- this script would leave, without decoding a guard or encoding one. Put before it.
+
+-- Whether the row is where a writer says that it will leave it, in the lists that it names: that
+-- is so if the row's entry says so, and is valid. Who moves the row from now on, or has done so
+-- and has not released yet, deletes the stamps of the lists that it moves it to, or keeps readers
+-- from them; and none are minted while '~' stands.
+local function is_there(tags, entry, witness)
+  local found = redis.call('MGET', entry, tags[2], tags[3])
+  local payload = found[1]
+  for _, part in ipairs({found[2], found[3], witness}) do
+    if not payload or not part or not string.find(payload, part, 1, true) then return false end
+  end
+  return true
+end
+
+if #KEYS == 1 and ARGV[5] == 'new' and redis.call('GET', KEYS[1]) == 'o' .. ARGV[1] then
+  local tags = cjson.decode(ARGV[4])
+  local names = tags[1] ~= '*' and tags[1] ~= '~'
+  if #tags > 0 and #tags < 1000 and (tags[1] ~= '~' or is_there(tags, ARGV[6], ARGV[7])) then
+    local clock = redis.call('TIME')
+    local deadline = clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[2]
+    local text = string.format('{"r":"%s","q":0,"f":{"%s":[%.0f,%s}}',
+      ARGV[1], ARGV[3], deadline, string.sub(ARGV[4], 2))
+    redis.call('SET', KEYS[1], text)
+    if names then redis.call('DEL', unpack(tags)) end
+    return text
+  end
+end
