@@ -76,8 +76,13 @@ class Crew:
         compared with."""
         return [n for n in self.workers if not quick or n in _LEAN]
 
-    def start(self, name: str) -> Worker:
-        return Worker(name, self._environments[name])
+    def start(self, name: str, database: int | None = None) -> Worker:
+        """A worker more, on the contender's database of Redis or on another one."""
+        environment = dict(self._environments[name])
+        if database is not None:
+            server, _, _ = environment["CACHE_URL"].rpartition("/")
+            environment["CACHE_URL"] = f"{server}/{database}"
+        return Worker(name, environment)
 
     @contextlib.contextmanager
     def several(self, name: str, count: int) -> Iterator[list[Worker]]:
