@@ -175,7 +175,7 @@ def test_what_a_writer_has_not_bumped_is(goods, relay, monkeypatch):
     backend = current_store().backend
     with monkeypatch.context() as patch:
         patch.setattr(backend, "release", lambda *args, **kwargs: None)
-        patch.setattr(backend, "fence", lambda *args, **kwargs: None)
+        patch.setattr(backend, "fence", lambda *args, **kwargs: b"")
         patch.setattr(backend, "fence_ahead", lambda *args, **kwargs: lambda: b"")
         Item.objects.filter(pk=one.pk).update(price=9)
     assert price(one.pk) == 0

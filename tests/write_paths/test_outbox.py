@@ -59,7 +59,7 @@ def deliver():
 def nobody_hears(monkeypatch):
     """Neither registration nor bump arrives."""
     with monkeypatch.context() as patch:
-        patch.setattr(RedisBackend, "fence", lambda *args, **more: None)
+        patch.setattr(RedisBackend, "fence", lambda *args, **more: b"")
         patch.setattr(RedisBackend, "fence_ahead", lambda *args, **more: lambda: b"")
         patch.setattr(RedisBackend, "release", lambda *args, **more: None)
         patch.setattr(Store, "bump", lambda *args: False)

@@ -1,4 +1,6 @@
-"""What a strict write can not do without: telling its rows, and two commands to Valkey."""
+"""What a strict write can not do without: telling its rows, and two commands to Valkey; and what
+it saves where a transaction begins with it.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,18 @@ def run(crew: Crew, *, quick: bool) -> Table:
 
 def measure(bench: Any, times: int) -> dict[str, float]:
     """Seconds of each step."""
-    update, told = _statements(bench)
+    execute, update, told = _statements(bench)
     send, hear = _command()
     steps: dict[str, Callable[[], object]] = {
-        "UPDATE, as Django sends it": update,
-        "the same, and it tells its row before and after": told,
+        "UPDATE, as Django sends it": lambda: execute(update),
+        "the same, and it tells its row before and after": lambda: execute(told),
+        "BEGIN, and then the UPDATE": lambda: (execute("BEGIN"), execute(told)),
+        "both in one message": lambda: execute(f"BEGIN; {told}"),
         "a command to Valkey, waited for": lambda: (send(), hear()),
         "a command to Valkey, sent": send,
         "its answer, heard when it is there": hear,
+        "fence.lua and release.lua, waited for, beside another writer": _registering("other"),
+        "the same, alone in the guard": _registering(),
     }
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(times):
@@ -47,12 +53,14 @@ def measure(bench: Any, times: int) -> dict[str, float]:
             began = time.perf_counter()
             step()
             taken[name].append(time.perf_counter() - began)
+            if "BEGIN" in name or "message" in name:
+                execute("ROLLBACK")
     return {name: sorted(seconds)[times // 20] for name, seconds in taken.items()}
 
 
-def _statements(bench: Any) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Run the UPDATE of a ``save()`` by the driver's own cursor, without and with what is appended
-    to it."""
+def _statements(bench: Any) -> tuple[Callable[[str], object], str, str]:
+    """What executes by the driver's own cursor, and the UPDATE of a ``save()`` without and with
+    what is appended to it."""
     from django.db import connection
 
     sent = []
@@ -69,10 +77,36 @@ def _statements(bench: Any) -> tuple[Callable[[], object], Callable[[], object]]
     if not returns:
         raise RuntimeError(f"nothing is appended to {text}")
     cursor = connection.connection.cursor()
-    return (
-        lambda: cursor.execute(plain, params),
-        lambda: (cursor.execute(text, params), cursor.fetchall()),
-    )
+
+    def execute(statement: str) -> object:
+        cursor.execute(statement, params if "UPDATE" in statement else None)
+        while cursor.nextset():
+            pass
+        return cursor.fetchall() if returns in statement else None
+
+    return execute, plain, text
+
+
+def _registering(*others: str) -> Callable[[], object]:
+    """Register a writer in a guard, beside others or alone, and take the registration back."""
+    from cachepatterns.backends.store import current_store
+
+    backend, life = current_store().backend, 3600.0
+    guard = ":".join(["bench:guard:writing@0", *others])
+    tags = [f"bench:tag:writing@0:{name}" for name in ("*", "pk=1", "a=1", "b=2", "c=3", "d=4")]
+    backend.tend([guard], life=life, no_writers=True)
+    for other in others:
+        backend.fence(other, {guard: [f"bench:tag:writing@0:{other}"]}, life=life)
+
+    def step() -> None:
+        alone = backend.fence("writer", {guard: tags}, life=life)
+        if bool(alone) is bool(others):
+            raise RuntimeError(
+                "the writer is alone where it should not be, or not where it should"
+            )
+        backend.release("writer", [guard], tags, life=life, alone=alone)
+
+    return step
 
 
 def _command() -> tuple[Callable[[], object], Callable[[], object]]:
