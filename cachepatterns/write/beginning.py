@@ -15,6 +15,7 @@ message that changes nothing.
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -87,8 +88,9 @@ def _is_answered(driver: Any) -> bool:
     except psycopg.Error:
         return False
     finally:
-        if not is_idle(driver) and not driver.closed:
-            driver.rollback()
+        if not is_idle(driver):
+            with suppress(psycopg.Error):  # the statement to come meets it too
+                driver.rollback()
 
 
 class Beginning:

@@ -11,7 +11,7 @@ import threading
 
 import psycopg
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from psycopg import IsolationLevel
 from psycopg._connection_base import BaseConnection
@@ -220,6 +220,8 @@ class OneStatement(socketserver.BaseRequestHandler):
                 body = reader.read(int.from_bytes(length) - 4)
                 if kind == b"Q" and b";" in body:
                     self.server.refused.append(body)
+                    if self.server.hangs_up:
+                        break
                     if self.server.refuses:
                         error = b"SERROR\0C0A000\0Mone statement a message\0\0"
                         size = (4 + len(error)).to_bytes(4)
@@ -228,6 +230,8 @@ class OneStatement(socketserver.BaseRequestHandler):
                     body = body.partition(b";")[0] + b"\0"
                     length = (4 + len(body)).to_bytes(4)
                 behind.sendall(kind + length + body)
+            with contextlib.suppress(OSError):  # the thread that listens has it open too
+                behind.shutdown(socket.SHUT_RDWR)
 
     def _answers(self, behind):
         with contextlib.suppress(OSError):
@@ -242,7 +246,7 @@ def pooler():
     class Pooler(socketserver.ThreadingTCPServer):
         daemon_threads = allow_reuse_address = True
         behind = place.host, place.port
-        refuses = True
+        refuses, hangs_up = True, False
         refused: list
 
     with Pooler(("127.0.0.1", 0), OneStatement) as server:
@@ -278,6 +282,19 @@ def test_behind_a_pooler_that_takes_one_statement_a_message_it_is_sent_alone(
         assert heads(found)[-3:] == ["BEGIN", "UPDATE", "COMMIT"]
         assert Item.objects.uncached().get(pk=item.pk).price == value
     assert len(behind_it.refused) == 1  # it was asked once
+
+
+def test_a_pooler_that_hangs_up_on_it_does_so_once(item, behind_it):
+    """Django says so, as of any connection that is lost; the next transaction goes its way."""
+    behind_it.hangs_up = True
+    item.price = 74
+    with pytest.raises(OperationalError), transaction.atomic():
+        item.save()
+    connections["default"].close()
+    with transaction.atomic():
+        item.save()
+    assert Item.objects.uncached().get(pk=item.pk).price == 74
+    assert len(behind_it.refused) == 1
 
 
 def test_an_answer_that_is_missing_is_an_error(item, monkeypatch):
