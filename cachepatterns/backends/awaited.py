@@ -25,6 +25,11 @@ def leave_unheard(connection: Any, count: int, heard: Heard) -> None:
     setattr(connection, _UNHEARD, (*connection.__dict__.get(_UNHEARD, ()), (count, heard)))
 
 
+def is_behind(connection: Any) -> bool:
+    """Whether more than one sender's answers are to come: they must not pile up."""
+    return len(connection.__dict__.get(_UNHEARD, ())) > 1
+
+
 def hear(connection: Any) -> None:
     """Look at the answers to what was sent, and tell whoever wants to know.
 

@@ -28,7 +28,7 @@ from weakref import WeakSet
 import redis
 from hiredis import pack_command
 
-from cachepatterns.backends.awaited import Asked, Heard, hear, leave_unheard
+from cachepatterns.backends.awaited import Asked, Heard, hear, is_behind, leave_unheard
 from cachepatterns.backends.incarnation import Incarnation
 
 Words = Sequence[str | bytes | float]
@@ -147,7 +147,7 @@ class Lines:
         connection, is_new = self._take()
         transmit = _send if traced is None else partial(traced, _send)
         try:
-            if alone:
+            if alone or is_behind(connection):
                 hear(connection)
             try:
                 return connection, transmit(connection, words, self._doubted_at)

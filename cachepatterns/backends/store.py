@@ -144,18 +144,16 @@ class Store:
         token: str,
         guards: Sequence[str],
         keys: Sequence[str],
-        mark: str = "",
         *,
-        alone: bytes = b"",
         wait: bool = False,
     ) -> bool:
         """Bump and take back a registration. Never raises: what fails is owed, and the
         registration, which expires by itself, keeps readers away until it is purged.
 
         For the same reason nobody has to wait until it is done, unless it is not certain that
-        the registration stands. `alone` is what `fence` has returned.
+        the registration stands.
         """
-        return self.releasing(token, guards, keys, mark, alone=alone)(wait)
+        return self.releasing(token, guards, keys)(wait)
 
     def releasing(
         self,
@@ -166,7 +164,8 @@ class Store:
         *,
         alone: bytes = b"",
     ) -> Callable[[bool], bool]:
-        """A release made ready; what is returned carries it out, and is told whether to wait."""
+        """A release made ready; what is returned carries it out, and is told whether to wait.
+        `alone` is what `fence` has returned."""
         given, backend = tuple(keys), self.backend
         way: dict[str, Any] = {"life": config().FENCE_SECONDS, "mark": mark, "alone": alone}
         made = backend.make_release(token, guards, given, **way)

@@ -269,6 +269,15 @@ def test_a_dropped_question_tells_nobody_anything_where_it_is_dropped(backend):
     assert (heard, later) == ([None], [None])  # that it was refused is told to nobody
 
 
+def test_the_answers_to_dropped_questions_do_not_pile_up(backend):
+    """Nobody hears of them where each transaction is refused, and dropped with its question."""
+    for _ in range(50):
+        asked = backend.lines.ask(lambda run: ("ECHO", "dropped"))
+        del asked
+    assert len(backend.lines._idle[-1]._cachepatterns_unheard) <= 2
+    assert backend.lines.call(lambda run: ("ECHO", "mine"))[0] == b"mine"
+
+
 def test_all_who_have_sent_are_told_of_a_line_that_is_closed(backend):
     first, later = Heard(), Heard()
     backend.lines.send(echo("sent"), first)
