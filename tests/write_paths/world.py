@@ -34,7 +34,7 @@ BASE = 1_000_000
 A, B, C = (BASE + n for n in (1, 2, 3))
 """The keys of the first three rows of every model."""
 NEW = 2 * BASE
-"""The key of what is not there yet; no sequence that began at `BASE` comes as far."""
+"""The key of what is not there yet."""
 
 Objects = Callable[[Any], Any]
 Read = Callable[[Objects], Any]
