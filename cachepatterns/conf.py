@@ -104,8 +104,8 @@ class Config:
     """SQL functions of your own that always give the same answer for the same data."""
     SHORTCUTS: bool = True
     """``False`` builds and compiles every query to find its key, makes every instance by
-    ``__init__``, compiles every UPDATE, registers no write ahead, and sends a transaction's BEGIN
-    and its first write apart."""
+    ``__init__``, compiles every UPDATE, registers no write ahead, sends a transaction's BEGIN and
+    its first write apart, and has Redis decode the guard of a writer who is alone in it."""
     VERIFY_SHARE: float = 0.05
     """The share of stored query results beside which is kept what was asked, so that
     ``cache_verify`` can ask the database again. Rows need nothing kept. 0 keeps nothing."""

@@ -111,7 +111,7 @@ class RedisBackend(RedisBuffers):
         renew: bool = False,
     ) -> bytes:
         mode = "renew" if renew else "new"
-        said = scripts.FENCE.run(self.lines, list(guards), life, token, *_named(guards), mode)
+        said = scripts.fence().run(self.lines, list(guards), life, token, *_named(guards), mode)
         return said if type(said) is bytes else b""
 
     @translated
@@ -124,7 +124,7 @@ class RedisBackend(RedisBuffers):
         witnessed: Sequence[str | bytes] = (),
     ) -> Callable[[], bytes]:
         more = (token, *_named(guards), "new", *witnessed)
-        answer = scripts.FENCE.ask(self.lines, list(guards), life, *more)
+        answer = scripts.fence().ask(self.lines, list(guards), life, *more)
         return partial(_answer, answer)
 
     @translated
@@ -142,7 +142,7 @@ class RedisBackend(RedisBuffers):
     ) -> None:
         if heard is None:
             more = (token, mark, milliseconds(MARK_SECONDS), alone, *keys)
-            scripts.RELEASE.run(self.lines, guards, life, *more)
+            scripts.release().run(self.lines, guards, life, *more)
             return
         if not isinstance(made, Packed):
             made = self.make_release(token, guards, keys, life=life, mark=mark, alone=alone)
@@ -159,7 +159,7 @@ class RedisBackend(RedisBuffers):
         alone: bytes = b"",
     ) -> Packed:
         more = (token, mark, milliseconds(MARK_SECONDS), alone, *keys)
-        return scripts.RELEASE.packed(self.lines, guards, life, *more)
+        return scripts.release().packed(self.lines, guards, life, *more)
 
     @translated
     def tend(self, guards: Sequence[str], *, life: float, no_writers: bool = False) -> None:

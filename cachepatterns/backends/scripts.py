@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from cachepatterns.backends.lines import Lines, Packed
+from cachepatterns.conf import config
 
 _FOLDER = files("cachepatterns.backends") / "lua"
 
@@ -17,12 +18,11 @@ _FOLDER = files("cachepatterns.backends") / "lua"
 class Script:
     """One script. Its first two arguments are the server's run id and a registration's life."""
 
-    def __init__(self, name: str, *, first: str = "") -> None:
-        """`first` names what stands before the shared prelude."""
+    def __init__(self, name: str, *, before: Sequence[str] = ()) -> None:
+        """`before` names what stands before the shared prelude."""
         self.text = "\n".join(
             (_FOLDER / f"{part}.lua").read_text(encoding="utf-8")
-            for part in (first, "guard", name)
-            if part
+            for part in (*before, "guard", name)
         )
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
@@ -56,6 +56,19 @@ class Script:
 
 
 MINT, TEND, LEASE, DISCLAIM = map(Script, ("mint", "tend", "lease", "disclaim"))
-FENCE = Script("fence", first="fence_alone")
-RELEASE = Script("release", first="release_alone")
 PUT, TAKE, DROP, PEEK, BACKLOG = map(Script, ("put", "take", "drop", "peek", "backlog"))
+
+LONG_FENCE, LONG_RELEASE = Script("fence", before=["witness"]), Script("release")
+FENCE = Script("fence", before=["witness", "fence_alone"])
+"""With a short way for a writer who is alone in the guard, as writers mostly are."""
+RELEASE = Script("release", before=["release_alone"])
+
+
+def fence() -> Script:
+    """The one that the setting ``SHORTCUTS`` asks for."""
+    return FENCE if config().SHORTCUTS else LONG_FENCE
+
+
+def release() -> Script:
+    """The one that the setting ``SHORTCUTS`` asks for."""
+    return RELEASE if config().SHORTCUTS else LONG_RELEASE

@@ -12,28 +12,13 @@ import pytest
 import redis
 
 from cachepatterns.backends.redis import RedisBackend
-from cachepatterns.backends.scripts import FENCE, RELEASE, Script
+from cachepatterns.backends.scripts import FENCE, LONG_FENCE, LONG_RELEASE, RELEASE
 
 GUARD, OTHER, ENTRY = "p:guard:a@d", "p:guard:b@d", "p:row:a:1"
 RUN = "r" * 24
 TAGS = ["p:tag:a@d:*", "p:tag:a@d:pk=1", "p:tag:a@d:name=é\"'\\ "]
 MODEL = "p:tag:a@d"
 LIFE = 60.0
-
-
-class Whole(Script):
-    """A script without its short way, but with what else stands there."""
-
-    def __init__(self, script, *, without):
-        head, _, rest = script.text.partition(without)
-        _, _, rest = (without + rest).partition("\nend\n")
-        assert rest.strip(), "the short way was not found"
-        self.text = head + rest
-        self.digest = "unknown"
-
-
-LONG_FENCE = Whole(FENCE, without="if #KEYS == 1 and ARGV[5] == 'new'")
-LONG_RELEASE = Whole(RELEASE, without="local alone = ARGV[6]")
 
 
 @pytest.fixture
@@ -206,6 +191,19 @@ def test_a_writer_who_is_alone_spares_the_server_the_decoding(empty_cache):
     assert backend.read([GUARD], []).is_open == [True]
     with pytest.raises(redis.ResponseError, match="nobody"):
         client.eval(broken, 1, GUARD, alone[6:30], 60_000, "w1", "", 1000, alone, *TAGS)
+
+
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_the_short_ways_are_taken_unless_the_setting_says_no(empty_cache, settings, shortcuts):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHORTCUTS": shortcuts}
+    backend = RedisBackend("default")
+    backend._client().script_flush()
+    backend.release(
+        "w1", [GUARD], TAGS, life=LIFE, alone=backend.fence("w1", {GUARD: TAGS}, life=LIFE)
+    )
+    scripts = FENCE, RELEASE, LONG_FENCE, LONG_RELEASE
+    known = backend._client().script_exists(*(script.digest for script in scripts))
+    assert known == [shortcuts, shortcuts, not shortcuts, not shortcuts]
 
 
 @pytest.mark.parametrize("number", range(8))

@@ -1,19 +1,5 @@
 -- Where nobody is registered, which is mostly so, and no quarantine has to end: what the rest of
 -- this script would leave, without decoding a guard or encoding one. Put before it.
-
--- Whether the row is where a writer says that it will leave it, in the lists that it names: that
--- is so if the row's entry says so, and is valid. Who moves the row from now on, or has done so
--- and has not released yet, deletes the stamps of the lists that it moves it to, or keeps readers
--- from them; and none are minted while '~' stands.
-local function is_there(tags, entry, witness)
-  local found = redis.call('MGET', entry, tags[2], tags[3])
-  local payload = found[1]
-  for _, part in ipairs({found[2], found[3], witness}) do
-    if not payload or not part or not string.find(payload, part, 1, true) then return false end
-  end
-  return true
-end
-
 if #KEYS == 1 and ARGV[5] == 'new' and redis.call('GET', KEYS[1]) == 'o' .. ARGV[1] then
   local tags = cjson.decode(ARGV[4])
   local names = tags[1] ~= '*' and tags[1] ~= '~'
