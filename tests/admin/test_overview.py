@@ -1,7 +1,6 @@
 """The overview shows what the fleet counted, to those who may see it, with nothing inline."""
 
 import re
-import time
 
 import pytest
 
@@ -120,9 +119,7 @@ def test_with_redis_down_the_page_still_comes(login, counted, settings):
     default = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = {**settings.CACHES, "default": default}
     client = login(VIEW)
-    started = time.perf_counter()
     assert "Redis does not answer" in text(client.get(OVERVIEW))
-    assert time.perf_counter() - started < 10
 
 
 def test_a_models_page_tells_patterns_policy_and_reasons(login, counted):

@@ -67,11 +67,11 @@ def limited(seconds=None):
 
 def test_one_that_does_not_answer_in_time_is_a_timeout_and_nothing_is_kept(service):
     service.says = "nothing"
-    rate = asking(service, timeout=0.05)
     with pytest.raises(TimeoutError, match=r"took longer than 0.05 s"):
-        rate()
+        asking(service, timeout=0.05)()
     service.says = 7
     service.go_on.set()
+    rate = asking(service, timeout=20)  # the same value: it is kept under the key
     assert [rate(), rate(), service.calls] == [7, 7, 2]
 
 

@@ -324,14 +324,6 @@ def test_a_forked_child_reports_nothing_of_its_parents(clock, recorder):
     module.recorder.forget()
 
 
-def test_hearing_an_event_costs_next_to_nothing(recorder):
-    started = time.perf_counter()
-    for _ in range(50_000):
-        recorder(HIT)
-    # A loose bound: 1 µs is usual, but a busy machine must not fail the run.
-    assert (time.perf_counter() - started) / 50_000 < 20e-6
-
-
 def test_buckets_end_with_their_period(clock, recorder, own_prefix):
     recorder(HIT)
     recorder.flush()
