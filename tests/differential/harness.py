@@ -102,10 +102,16 @@ class Harness:
     def catch_up(self) -> None:
         """Give a few more chances to what chance has left out."""
         for _ in range(20):
-            for kind in filter(self.is_unproven, self.kinds):
+            kinds = [kind for kind in self.kinds if self.is_unproven(kind)]
+            names = [name for name in self.writers if not self.writes[name]]
+            if not kinds and not names:
+                return
+            for kind in kinds:
                 self.compare(Question(kind, self.rng.getrandbits(32)))
-            for name in [name for name in self.writers if not self.writes[name]]:
+            for name in names:
                 self.write(name)
+            for _ in range(20):  # what stands in their way, such as a name that is taken, may go
+                self.step()
 
     def is_unproven(self, kind: Kind) -> bool:
         """Whether no question of `kind` was a hit (or passed by, where it must)."""

@@ -187,6 +187,7 @@ writers(
     ),
     delete_queryset=lambda w: w(Item).filter(pk__in=[world.item_pk(w.rng)] * 2).delete(),
     delete_joined=lambda w: w(Note).filter(item__stock=world.stock(w.rng)).delete(),
+    delete_label=lambda w: w(Label).filter(name=f"label-{w.rng.randint(1, 12)}").delete(),
     delete_everything=lambda w: w(Everything).filter(flag=w.rng.random() < 0.5).delete(),
     # Many rows by instances.
     bulk_create=lambda w: w(Note).bulk_create(
