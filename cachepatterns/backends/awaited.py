@@ -2,11 +2,16 @@
 
 They come in the order in which commands were sent, so those that nobody waits for are heard
 when the next one that is waited for has been sent: mostly all of them come at once then.
+
+What was heard is told (`tell`) when the connection is back with its lender. Who is told may ask
+something himself, over that connection too, or over one on which there is more to be heard.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -30,36 +35,57 @@ def is_behind(connection: Any) -> bool:
     return len(connection.__dict__.get(_UNHEARD, ())) > 1
 
 
+def forget(connection: Any) -> None:
+    """`connection` has a new socket: what was to come over the former one is lost."""
+    unheard = connection.__dict__.get(_UNHEARD, ())
+    setattr(connection, _UNHEARD, ())
+    _heard.waiting.extend((told, redis.ConnectionError("cut off")) for _, told in unheard)
+
+
+def has_answers(connection: Any) -> bool:
+    """Whether answers that nobody waits for have come, or can not come any more."""
+    if not connection.__dict__.get(_UNHEARD):
+        return False
+    try:
+        return connection.__dict__.get("_sock") is None or bool(connection.can_read(timeout=0))
+    except redis.ConnectionError:
+        return True
+
+
 def hear(connection: Any) -> None:
-    """Look at the answers to what was sent, and tell whoever wants to know.
+    """Look at the answers to what was sent, for `tell`.
 
     A connection on which they do not come is closed. Raises what interrupts, and, when all have
-    been told, a timeout: who has waited so long for a server need not ask it anything.
+    been looked at, a timeout: who has waited so long for a server need not ask it anything.
     """
     unheard = connection.__dict__.get(_UNHEARD)
     if not unheard:
         return
-    setattr(connection, _UNHEARD, ())
+    said: list[Exception | None] = []
     lost: Exception | None = None
-    for place, (count, heard) in enumerate(unheard):
-        refused: Exception | None = None
-        try:
+    try:
+        for count, _ in unheard:
+            refused: Exception | None = None
             if lost is None:
-                refused = _refusal(connection, count)
-        except Exception as error:
-            connection.disconnect()
-            lost = error
-        except BaseException:
-            connection.disconnect()
-            for _, told in unheard[place:]:
-                told(redis.ConnectionError("interrupted"))
-            raise
-        heard(lost or refused)
+                try:
+                    refused = refusal(connection, count)
+                except (redis.RedisError, OSError) as error:
+                    connection.disconnect()
+                    lost = error
+            said.append(lost or refused)
+    except BaseException:
+        connection.disconnect()
+        lost = redis.ConnectionError("interrupted")
+        raise
+    finally:
+        setattr(connection, _UNHEARD, ())
+        said += [lost] * (len(unheard) - len(said))
+        _heard.waiting.extend((told, said[place]) for place, (_, told) in enumerate(unheard))
     if isinstance(lost, redis.TimeoutError):
         raise lost
 
 
-def _refusal(connection: Any, count: int) -> Exception | None:
+def refusal(connection: Any, count: int) -> Exception | None:
     """The first of so many answers by which a command is refused."""
     first: Exception | None = None
     for _ in range(count):
@@ -70,6 +96,32 @@ def _refusal(connection: Any, count: int) -> Exception | None:
         except redis.ResponseError as error:
             first = first or error
     return first
+
+
+class _Told(threading.local):
+    """What a thread has heard, and has told nobody yet."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[Heard, Exception | None]] = deque()
+        self.is_telling = False
+
+
+_heard = _Told()
+
+
+def tell() -> None:
+    """Tell whoever wants to know what this thread has heard. What they hear in turn is told
+    after it, not within: it would go as deep as there are connections."""
+    heard = _heard
+    if not heard.waiting or heard.is_telling:
+        return
+    heard.is_telling = True
+    try:
+        while heard.waiting:
+            told, error = heard.waiting.popleft()
+            told(error)
+    finally:
+        heard.is_telling = False
 
 
 class Lender(Protocol):
@@ -101,6 +153,9 @@ class Asked:
         """Wait for the answer, once. Raises as `Lines.call` does, and as that sends once more
         what went to a connection that had been closed."""
         connection, self._connection = self._connection, None
+        if connection.pid != os.getpid():  # before a fork: what comes over it is the parent's
+            connection.disconnect()
+            return self._lender.call(self._words)[0]
         try:
             hear(connection)  # what was sent before it
             return connection.read_response()

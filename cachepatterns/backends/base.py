@@ -196,8 +196,9 @@ class Backend(Buffers, ABC):
     def disclaim(self, key: str, token: str) -> None:
         """Delete `key` if it still holds `token`."""
 
-    def settle(self) -> None:
-        """Look at the answers that nobody has waited for; raises none of what they say."""
+    def settle(self, *, wait: bool = True) -> None:
+        """Look at the answers that nobody has waited for; raises none of what they say. Without
+        `wait` only at those that have come."""
         return
 
     # -- changes ------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from typing import Any
 
 import redis
 
+from cachepatterns.backends import awaited
+
 ID_LENGTH = 12
 """Characters kept of each of the two ids."""
 
@@ -40,6 +42,7 @@ class Incarnation:
 
     def forget(self, connection: Any) -> None:
         self.run = ""
+        awaited.forget(connection)
 
     def recent(self, doubted_at: float = 0.0) -> str:
         """The incarnation as it was said to be a moment ago; empty if it has to be asked."""
@@ -51,6 +54,7 @@ class Incarnation:
         return self.recent(doubted_at) or self.ask(connection)
 
     def ask(self, connection: Any) -> str:
+        self.run = ""  # until it is known
         self._asked_at = time.monotonic()
         try:
             said = {

@@ -28,7 +28,16 @@ from weakref import WeakSet
 import redis
 from hiredis import pack_command
 
-from cachepatterns.backends.awaited import Asked, Heard, hear, is_behind, leave_unheard
+from cachepatterns.backends.awaited import (
+    Asked,
+    Heard,
+    has_answers,
+    hear,
+    is_behind,
+    leave_unheard,
+    refusal,
+    tell,
+)
 from cachepatterns.backends.incarnation import Incarnation
 
 Words = Sequence[str | bytes | float]
@@ -111,20 +120,15 @@ class Lines:
         connection, _ = self._sent(lambda run: (words(run),))
         return Asked(connection, words, self)
 
-    def send(
-        self, words: Callable[[str], Sequence[Words]], heard: Heard, *, wait: bool = False
-    ) -> None:
+    def send(self, words: Callable[[str], Sequence[Words]], heard: Heard) -> None:
         """Send commands whose answers nobody waits for; `heard` is told of them later.
 
         Raises where they could not be sent, and `heard` is not called then. Commands that
-        do not arrive are *not* sent again: that is for `heard` to decide. With `wait` it is
-        told before this returns.
+        do not arrive are *not* sent again: that is for `heard` to decide.
         """
         connection, count = self._sent(words, alone=True)
         try:
             leave_unheard(connection, count, heard)
-            if wait:
-                hear(connection)
         except BaseException:
             connection.disconnect()
             raise
@@ -165,21 +169,32 @@ class Lines:
 
     def call_many(self, words: Callable[[str], Sequence[Words]]) -> None:
         """Have commands carried out; raises what the first of them says that is refused."""
-        said: list[Exception | None] = []
-        self.send(words, said.append, wait=True)
-        if said[0] is not None:
-            raise said[0]
+        connection, count = self._sent(words, alone=True)
+        try:
+            refused = refusal(connection, count)
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            self.put_back(connection)
+        if refused is not None:
+            raise refused
 
-    def hear_all(self) -> None:
-        """Look at the answers that are still to come, of lines that nobody uses."""
+    def hear_all(self, *, wait: bool = True) -> None:
+        """Look at the answers that are still to come, of lines that nobody uses; without `wait`
+        at those that have come."""
         for _ in range(len(self._idle)):
             try:
                 connection = self._idle.popleft()
             except IndexError:
                 return
             try:
-                with contextlib.suppress(redis.TimeoutError):  # `heard` has been told
-                    hear(connection)
+                if wait or has_answers(connection):
+                    with contextlib.suppress(redis.TimeoutError):  # `heard` is told
+                        hear(connection)
+            except BaseException:
+                connection.disconnect()
+                raise
             finally:
                 self.put_back(connection)
 
@@ -195,15 +210,22 @@ class Lines:
             return self._pool.get_connection(), True
 
     def put_back(self, connection: Any) -> None:
-        """Keep a line that nobody uses any more, or give it back to the pool."""
-        if len(self._idle) < self._most:
-            self._idle.append(connection)
-            return
+        """Keep a line that nobody uses any more, or give it back to the pool; and tell what was
+        heard over it."""
         try:
-            with contextlib.suppress(redis.TimeoutError):
-                hear(connection)  # the pool's next user expects none of our answers
+            if len(self._idle) < self._most:
+                self._idle.append(connection)
+                return
+            try:
+                with contextlib.suppress(redis.TimeoutError):
+                    hear(connection)  # the pool's next user expects none of our answers
+            except BaseException:
+                connection.disconnect()
+                raise
+            finally:
+                self._pool.release(connection)
         finally:
-            self._pool.release(connection)
+            tell()
 
     def leave(self, connection: Any) -> None:
         """Hold a line for the next command, even beyond what is held."""

@@ -219,8 +219,8 @@ class RedisBackend(RedisBuffers):
         else:
             self.lines.send(lambda run: (words,), _telling(heard))
 
-    def settle(self) -> None:
-        self.lines.hear_all()
+    def settle(self, *, wait: bool = True) -> None:
+        self.lines.hear_all(wait=wait)
 
     @translated
     def delete(self, keys: Sequence[str]) -> int:

@@ -4,7 +4,8 @@
   asks the database.
 * After a connection error the backend is left alone for ``BREAKER_SECONDS``.
 * Bumps that could not be delivered are kept, and delivered before this process reads
-  the cache again: it never serves what it knows to be outdated.
+  the cache again: it never serves what it knows to be outdated. A debt is paid by a bump that was
+  sent after it had arisen, and was heard to be done; by no other.
 
 Longer than most: each of the backend's calls has its counterpart here, a few lines each, and what
 they share (breaker, debts, the near-cache) is one state.
@@ -54,7 +55,9 @@ class Store:
         self._clock = clock
         self._open_until = 0.0
         self._lock = threading.Lock()
-        self._undelivered: dict[str, None] = {}
+        self._undelivered: dict[str, int] = {}
+        """The bumps that are owed, each with the number of when it last arose."""
+        self._owed_at = 0
         self._tended: dict[str, float] = {}
         self.near = NearCache(backend.tracking, most=lambda: config().NEAR_MAX_BYTES)
         """What this process keeps in its own memory. Its own writes are out of it at once."""
@@ -151,7 +154,7 @@ class Store:
         registration, which expires by itself, keeps readers away until it is purged.
 
         For the same reason nobody has to wait until it is done, unless it is not certain that
-        the registration stands.
+        the registration stands, or it does not cover all of `keys`.
         """
         return self.releasing(token, guards, keys)(wait)
 
@@ -173,8 +176,8 @@ class Store:
         def release(owed: list[str]) -> None:
             backend.release(token, guards, owed, **way)
 
-        def send(owed: list[str]) -> None:
-            backend.release(token, guards, owed, **way, heard=heard, made=made)
+        def send(keys: list[str]) -> None:
+            backend.release(token, guards, keys, **way, heard=heard, made=made)
 
         def heard(error: BackendError | None) -> None:
             if error is None:
@@ -182,12 +185,15 @@ class Store:
             if getattr(error, "kind", "") in _OPENING - {"connection"}:
                 self._failed("invalidate", error)
                 self._owe(given)
+            elif self.is_open:  # the next one of many that were cut off at once
+                self._owe(given)
             else:
                 self._settle(given, release)
 
         def carry_out(wait: bool) -> bool:
-            waits = wait or not guards or self._undelivered
-            return self._settle(given, release if waits else send)
+            if wait or not guards or self._undelivered:
+                return self._settle(given, release)
+            return self._bump(given, send)
 
         return carry_out
 
@@ -242,52 +248,72 @@ class Store:
         """Let an entry live longer. The answer is not waited for, as with `store`."""
         self.call("store", self.backend.prolong, key, payload, ttl, self._stored)
 
-    def settle(self) -> None:
-        """Look at the answers that nobody has waited for."""
+    def settle(self, *, wait: bool = True) -> None:
+        """Look at the answers that nobody has waited for; without `wait` at those that have
+        come."""
         if not self.is_open:
-            self.backend.settle()
+            self.backend.settle(wait=wait)
 
     def bump(self, keys: Iterable[str]) -> bool:
         """Delete stamps. Never raises: what fails is owed. Returns whether it is done."""
         return self._settle(keys, self.backend.delete)
 
     def _settle(self, keys: Iterable[str], bump: Callable[[list[str]], object]) -> bool:
-        wanted = dict.fromkeys(keys)
-        if self._undelivered:
-            with self._lock:
-                wanted = {**self._undelivered, **wanted}
+        """Carry a bump out, and with it those that are owed."""
+        owed = self._owed()
+        is_done = self._bump({**owed, **dict.fromkeys(keys, 0)}, bump)
+        if is_done:
+            self._paid(owed)
+        return is_done
+
+    def _bump(self, keys: Iterable[str], bump: Callable[[list[str]], object]) -> bool:
+        wanted = list(keys)
         try:
             # A bump is tried even while the breaker is open: it is worth the wait.
             self._open_until = 0.0
-            self.call("invalidate", bump, list(wanted))
+            self.call("invalidate", bump, wanted)
         except BackendError:
             self._owe(wanted)
             return False
+        except (
+            BaseException
+        ):  # what interrupts, such as a time limit: nobody knows how far it came
+            self._owe(wanted)
+            raise
         finally:
             if self.near.is_used:
                 self.near.changed(wanted)
-        if self._undelivered:
-            self._paid(wanted)
         return True
 
-    def _paid(self, keys: Iterable[str]) -> None:
+    def _owed(self) -> dict[str, int]:
+        if not self._undelivered:
+            return {}
         with self._lock:
-            for key in keys:
-                self._undelivered.pop(key, None)
+            return dict(self._undelivered)
+
+    def _paid(self, owed: Mapping[str, int]) -> None:
+        """These are done, where they have not arisen anew meanwhile."""
+        if not owed:
+            return
+        with self._lock:
+            for key, number in owed.items():
+                if self._undelivered.get(key) == number:
+                    del self._undelivered[key]
 
     def _owe(self, keys: Iterable[str]) -> None:
         with self._lock:
-            self._undelivered.update(dict.fromkeys(keys))
+            self._owed_at += 1
+            self._undelivered.update(dict.fromkeys(keys, self._owed_at))
             if len(self._undelivered) > _OWED_MAX:
                 # Fewer and coarser: what rests on a row's tag rests on its model's too.
-                self._undelivered = {coarsest(key): None for key in self._undelivered}
+                coarse = {coarsest(key) for key in self._undelivered}
+                self._undelivered = dict.fromkeys(coarse, self._owed_at)
 
     def deliver(self) -> None:
         """Pay the bumps that are owed; raises `BackendError` if that is not possible."""
-        with self._lock:
-            owed = list(self._undelivered)
+        owed = self._owed()
         if owed:
-            self.call("invalidate", self.backend.delete, owed)
+            self.call("invalidate", self.backend.delete, list(owed))
             self._paid(owed)
 
 

@@ -171,7 +171,22 @@ class Fence:
         keys = tag_keys(prefix, names)
         mark = mark_key(prefix, self.token) if self.leaves_mark else ""
         guards = list(self._guards)
-        return current_store().releasing(self.token, guards, keys, mark, alone=self._alone)
+        carry_out = current_store().releasing(self.token, guards, keys, mark, alone=self._alone)
+        if self._covers(names):
+            return carry_out
+        return lambda wait: carry_out(True)
+
+    def _covers(self, names: Sequence[str]) -> bool:
+        """Whether the registration keeps readers from all that rests on these tags, until they are
+        bumped. From that of an eventual model, written beside a strict one, nothing does."""
+        if self._named.issuperset(names):
+            return True
+        prefix = config().PREFIX
+        for name in by_guard(name for name in names if name not in self._named):
+            known = self._guards.get(guard_key(prefix, name), [""])[0]
+            if known not in (EVERYTHING, STAYING, model_key(prefix, name)):
+                return False
+        return True
 
     @property
     def is_released(self) -> bool:
@@ -295,9 +310,9 @@ def _look_after_fences() -> None:
             _release_abandoned(timeout=min(1.0, config().FENCE_SECONDS / 5))
             if time.monotonic() - renewed >= min(1.0, config().FENCE_SECONDS / 5):
                 renewed = time.monotonic()
-                current_store().settle()
                 for fence in _held():
                     fence.renew()
+                current_store().settle(wait=False)  # a line that hangs must not keep renewals
         except (BackendError, ConfigurationError):
             continue  # counted and logged by the store; tried again in a moment
         except Exception:

@@ -1,7 +1,13 @@
+import os
+import signal
+
 import pytest
 
 from cachepatterns.backends.locmem import LocMemBackend
 from cachepatterns.backends.redis import RedisBackend
+from shop.servers import EmbeddedValkey
+
+GUARD = "test:guard:a@d"
 
 
 @pytest.fixture(params=["redis", "locmem"])
@@ -11,3 +17,22 @@ def backend(request):
         return LocMemBackend()
     request.getfixturevalue("empty_cache")
     return RedisBackend("default")
+
+
+@pytest.fixture
+def stopped(tmp_path, settings):
+    """A Valkey that takes what is sent to it, and does nothing, until it is told to go on."""
+    with EmbeddedValkey(tmp_path) as server:
+        settings.CACHES = {
+            **settings.CACHES,
+            "default": {
+                **settings.CACHES["default"],
+                "LOCATION": server.url,
+                "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.2, "SOCKET_TIMEOUT": 0.2},
+            },
+        }
+        backend = RedisBackend("default")
+        backend.tend([GUARD], life=60.0, no_writers=True)
+        backend.release("nobody's", [GUARD], [], life=60.0)  # the server knows the script now
+        yield backend, server
+        os.kill(server.pid, signal.SIGCONT)

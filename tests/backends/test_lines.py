@@ -325,25 +325,6 @@ def test_an_interrupt_while_answers_are_heard_leaves_none_to_the_next_question(b
     assert backend.lines.call(lambda run: ("ECHO", "mine"))[0] == b"mine"
 
 
-@pytest.fixture
-def stopped(tmp_path, settings):
-    """A Valkey that takes what is sent to it, and does nothing, until it is told to go on."""
-    with EmbeddedValkey(tmp_path) as server:
-        settings.CACHES = {
-            **settings.CACHES,
-            "default": {
-                **settings.CACHES["default"],
-                "LOCATION": server.url,
-                "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.2, "SOCKET_TIMEOUT": 0.2},
-            },
-        }
-        backend = RedisBackend("default")
-        backend.tend([GUARD], life=60.0, no_writers=True)
-        backend.release("nobody's", [GUARD], [], life=60.0)  # the server knows the script now
-        yield backend, server
-        os.kill(server.pid, signal.SIGCONT)
-
-
 def test_a_release_is_on_its_way_when_the_writer_goes_on(stopped):
     """COMMIT · the writer returns · a reader looks: until it is carried out, the guard is shut."""
     backend, server = stopped

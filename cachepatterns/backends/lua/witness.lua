@@ -6,7 +6,8 @@ local function is_there(tags, entry, witness)
   local found = redis.call('MGET', entry, tags[2], tags[3])
   local payload = found[1]
   for _, part in ipairs({found[2], found[3], witness}) do
-    if not payload or not part or not string.find(payload, part, 1, true) then return false end
+    if not payload or not part or part == '' then return false end
+    if not string.find(payload, part, 1, true) then return false end
   end
   return true
 end
