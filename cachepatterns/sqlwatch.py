@@ -66,11 +66,12 @@ def watch(
     if found.kind is Kind.READ:
         return execute(sql, params, many, context)
     if found.kind is Kind.NEUTRAL:
-        answer = execute(sql, params, many, context)
-        if found.verb in ENDS:
-            savepoint_ended(connection)
-            raw_transaction_ended(connection)
-        return answer
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            if found.verb in ENDS:  # a COMMIT that fails is one too
+                savepoint_ended(connection)
+                raw_transaction_ended(connection)
     if _changes_session(connection, found) and not _begins_session(connection, sql):
         mark_customised(connection)
     if value is not None and found.kind is not Kind.TRANSACTION:
@@ -214,7 +215,7 @@ def _event(connection: BaseDatabaseWrapper, found: Statement | None) -> Invalida
         return coarse_event(connection, found)
     except Exception:
         log.log("cachepatterns could not account for a write", exc_info=True)
-        return None
+    return coarse_event(connection, None) if found is not None else None
 
 
 def _may_run_in_transaction(connection: BaseDatabaseWrapper, found: Statement, sql: Any) -> bool:

@@ -182,6 +182,16 @@ def is_undone(connection: BaseDatabaseWrapper) -> bool:
     return pgconn is not None and int(pgconn.transaction_status) in {_IN_ERROR, _UNKNOWN}
 
 
+def doom(connection: BaseDatabaseWrapper) -> None:
+    """Nothing of the transaction may be committed, as after an error of the database: to a
+    savepoint or altogether. By hand only PostgreSQL can be told so."""
+    if connection.in_atomic_block:
+        connection.needs_rollback = True
+    elif in_manual_mode(connection) and hasattr(connection.connection, "pgconn"):
+        with contextlib.suppress(Exception):  # which is what it is for
+            connection.connection.execute("DO $$ BEGIN RAISE 'refused by cachepatterns'; END $$")
+
+
 def savepoint_ended(connection: BaseDatabaseWrapper) -> None:
     """A ROLLBACK may have taken back events that were recorded since a savepoint."""
     pending = pending_writes(connection)

@@ -188,7 +188,9 @@ _NEUTRAL = words(
     """
 )
 _WRITE_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "INTO"})
-_SUSPECT = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|INTO|SET_CONFIG)\b", re.IGNORECASE)
+_SUSPECT = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|INTO|SET_CONFIG|EXECUTE)\b", re.IGNORECASE)
+_ESCAPED_NAME = re.compile(r'\bU&"', re.IGNORECASE)
+"""A name that is spelled by code points: the text does not show which."""
 _HARMLESS_SETTINGS = words(
     """
     CONSTRAINTS STATEMENT_TIMEOUT LOCK_TIMEOUT APPLICATION_NAME TRANSACTION_TIMEOUT WORK_MEM
@@ -221,15 +223,22 @@ def _statement(sql: str) -> Statement:
         return Statement(Kind.READ, verb)
     found = tokens(sql)
     if several:
+        if _ESCAPED_NAME.search(sql):
+            return Statement(Kind.UNKNOWN, "SEVERAL", session=_sets_something(found))
         whole = _whole(found, verb if verb in _WRITES else "SEVERAL")
         return replace(whole, session=_sets_something(found))
     if verb in _READS:
-        return _reading(verb, found)
+        reading = _reading(verb, found)
+        if reading.kind is Kind.WRITE and _ESCAPED_NAME.search(sql):
+            return Statement(Kind.UNKNOWN, verb)
+        return reading
     if verb in {"SET", "RESET"}:
         return _setting(verb, [t.text.upper() for t in found])
     if verb in _NEUTRAL:
         return Statement(Kind.NEUTRAL, verb)
     if verb in _WRITES:
+        if _ESCAPED_NAME.search(sql):
+            return Statement(Kind.UNKNOWN, verb)
         return _whole(found, verb)
     return Statement(Kind.UNKNOWN, verb) if verb else Statement(Kind.NEUTRAL, "")
 
@@ -259,6 +268,8 @@ def _reading(verb: str, found: list[Token]) -> Statement:
         word = token.text.upper() if token.kind == "word" else ""
         if word == "SET_CONFIG":
             return Statement(Kind.SESSION, verb)
+        if word == "EXECUTE" and verb == "EXPLAIN":  # with ANALYZE it is carried out
+            return Statement(Kind.UNKNOWN, verb)
         # SELECT … FOR UPDATE and FOR NO KEY UPDATE lock; they change nothing.
         if word in _WRITE_WORDS and not (word == "UPDATE" and previous in {"FOR", "KEY"}):
             return _whole(found, verb)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.core.sqltext import MEMO_BELOW, Statement
+from cachepatterns.observe import BurstLog
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site
 from cachepatterns.write.ahead import registered_ahead
@@ -31,8 +32,10 @@ from cachepatterns.write.changes import tells_its_table
 from cachepatterns.write.coarse import coarse_event, reached_from, written_tables
 from cachepatterns.write.concerns import ByQuery
 from cachepatterns.write.oldvalues import UpdateWithOldValues, with_old_values
-from cachepatterns.write.refetched import Refetched
+from cachepatterns.write.refetched import Refetched, columns
 from cachepatterns.write.telling import Pair, Telling, told_columns
+
+log = BurstLog()
 
 Row = tuple[Any, ...]
 Execute = Callable[[str, Any], Any]
@@ -78,7 +81,11 @@ class Appended:
         if _columns_of(cursor) != width + told * len(self.sides):  # a wrapper has cut it off
             self.telling.everything()
             return
-        rows = cursor.fetchall()
+        try:
+            rows = cursor.fetchall()
+        except Exception as error:
+            self._untold(cursor, error)
+            return
         if width:
             cursor.cursor = Refetched(cursor.cursor, [tuple(row[:width]) for row in rows])
         if self.offered is not None and len(rows) != self.offered:
@@ -86,6 +93,19 @@ class Appended:
             self.telling.everything()
             return
         self.telling.rows([self._pair(row[width:]) for row in rows])
+
+    def _untold(self, cursor: Any, error: Exception) -> None:
+        """The statement has been carried out; but some of what it tells can not be read."""
+        log.log("cachepatterns could not read what a write tells: %s", error)
+        self.telling.everything()
+        if not self.own.returned:
+            return
+        try:
+            with self.telling.connection.wrap_database_errors:
+                found = columns(cursor, range(len(self.own.returned)))
+        except LookupError:
+            raise error from None
+        cursor.cursor = Refetched(cursor.cursor, found)
 
     def _pair(self, row: Sequence[Any]) -> Pair:
         half = len(self.telling.fields)
@@ -113,16 +133,21 @@ class Rewritten(Appended):
 
     def _carried_out(self, execute: Execute, params: Any, cursor: Any) -> Any:
         answer = execute(self.text, self.told.params)
-        rows, missed = self.told.split(cursor.fetchall())
+        own, is_told = range(len(self.own.returned)), True
+        try:
+            found = cursor.fetchall()
+        except Exception as error:
+            log.log("cachepatterns could not read what a write tells: %s", error)
+            found, is_told = columns(cursor, self.told.deciding), False
+        rows, missed = self.told.split(found)
         if missed:
             execute(*self.told.again(missed))
-            rows += cursor.fetchall()
-        width = len(self.own.returned)
-        cursor.cursor = Refetched(cursor.cursor, [row[:width] for row in rows])
-        if missed:
+            rows += columns(cursor, own)
+        cursor.cursor = Refetched(cursor.cursor, [row[: len(own)] for row in rows])
+        if missed or not is_told:
             self.telling.everything()
         else:
-            self.telling.rows([self._pair(row[width:]) for row in rows])
+            self.telling.rows([self._pair(row[len(own) :]) for row in rows])
         return answer
 
 
@@ -164,7 +189,7 @@ def appended(
         return None if own.returned else WholeTable(telling, own, sql, ())
     if found.verb == "DELETE":
         return Appended(telling, own, _returning(telling, stem, sql), ("old",))
-    if tells_old(connection):
+    if tells_old(connection, policy):
         return Appended(telling, own, _returning(telling, stem, sql, "old", "new"), ("old", "new"))
     saves = telling.source == "save"
     told = with_old_values(own.compiler, stem, params, telling.fields, own.returned, saves=saves)
@@ -177,7 +202,7 @@ def _insert(telling: Telling, own: Own, text: Text, sql: str) -> Appended | None
     if offered > 1 and not features.can_return_rows_from_bulk_insert:
         return None
     if text.upserts:
-        if not tells_old(telling.connection):
+        if not tells_old(telling.connection, telling.policy):
             return None
         return Appended(telling, own, _returning(telling, stem, sql, "old", "new"), ("old", "new"))
     # Of rows that conflict with others, and are ignored, nothing is told: nothing is written.
@@ -245,9 +270,15 @@ def _tells(connection: BaseDatabaseWrapper, verb: str) -> bool:
     return connection.vendor in {"sqlite", "mysql"} and verb != "UPDATE" and returns
 
 
-def tells_old(connection: BaseDatabaseWrapper) -> bool:
-    """Whether RETURNING knows ``old`` and ``new``."""
-    if connection.vendor != "postgresql":
+def tells_old(connection: BaseDatabaseWrapper, policy: ResolvedPolicy) -> bool:
+    """Whether RETURNING knows ``old`` and ``new``: not of a table of that name, which is what it
+    means then."""
+    if connection.vendor != "postgresql" or _bare(policy.model._meta.db_table) in {"old", "new"}:
         return False
     version: int = connection.pg_version  # type: ignore[attr-defined]
     return version >= 180000
+
+
+def _bare(table: str) -> str:
+    """The name without a schema before it, which may be written as ``schema"."table``."""
+    return table.rpartition(".")[2].strip('"')

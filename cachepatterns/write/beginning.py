@@ -39,8 +39,9 @@ _IS_KNOWN = Cursor is not None and all(
 _BEGIN = b"BEGIN; "
 _QUESTION, _ANSWERS = "BEGIN; SELECT 1; ROLLBACK", ["BEGIN", "SELECT 1", "ROLLBACK"]
 
-_asked: dict[tuple[str, str], bool] = {}
-"""What this process has been answered, by where a database is reached."""
+_asked: dict[tuple[str, str, int], bool] = {}
+"""What this process has been answered, by where a database was reached: a service, or the options
+of libpq, may lead elsewhere than the settings say."""
 _TAKES_TWO = "_cachepatterns_takes_two"
 """The attribute of psycopg's connection that holds what was answered there."""
 
@@ -51,20 +52,23 @@ def beginning(connection: BaseDatabaseWrapper, cursor: Any) -> Beginning | None:
     driver, raw = connection.connection, getattr(cursor, "cursor", None)
     if not (_IS_KNOWN and type(driver) is psycopg.Connection and type(raw) is Cursor):
         return None
-    if driver.autocommit or not is_idle(driver) or not config().SHORTCUTS:
+    # Of a message that is no SQL the BEGIN is not carried out either. `atomic` ends then all the
+    # same; who commits by hand would go on in no transaction.
+    if not connection.in_atomic_block or driver.autocommit or not is_idle(driver):
+        return None
+    if not config().SHORTCUTS:
         return None
     if driver.pgconn.pipeline_status or not _begins_plainly(driver):
         return None
     takes_two = vars(driver).get(_TAKES_TWO)
     if takes_two is None:
-        takes_two = vars(driver)[_TAKES_TWO] = _takes_two(connection, driver)
+        takes_two = vars(driver)[_TAKES_TWO] = _takes_two(driver)
     return Beginning(driver, raw) if takes_two else None
 
 
-def _takes_two(connection: BaseDatabaseWrapper, driver: Any) -> bool:
+def _takes_two(driver: Any) -> bool:
     """Whether who is at the other end of a new connection takes several statements a message."""
-    where = connection.settings_dict
-    reached_at = str(where.get("HOST")), str(where.get("PORT"))
+    reached_at = driver.info.host, driver.info.hostaddr, driver.info.port
     if reached_at not in _asked:
         _asked[reached_at] = _is_answered(driver)
     return _asked[reached_at]

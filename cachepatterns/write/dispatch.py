@@ -31,7 +31,7 @@ from cachepatterns.backends.store import current_store
 from cachepatterns.conf import config
 from cachepatterns.core.key import tag_keys
 from cachepatterns.core.tag import label_of
-from cachepatterns.exceptions import ConfigurationError
+from cachepatterns.exceptions import ConfigurationError, WriteRefused
 from cachepatterns.observe import BurstLog, InvalidationEvent, emit
 from cachepatterns.registry import find_model, site
 from cachepatterns.signals import invalidated
@@ -39,6 +39,7 @@ from cachepatterns.transactions import (
     PendingWrites,
     begin_now,
     begin_writes,
+    doom,
     in_manual_mode,
     in_transaction,
 )
@@ -141,7 +142,11 @@ def record(
         pending.fence = Fence()
     if strict:
         begin_now(connection)
-        pending.fence.add(event.tags)
+        try:
+            pending.fence.add(event.tags)
+        except WriteRefused:
+            doom(connection)  # who catches it must not commit the write all the same
+            raise
         if config().SHORTCUTS:
             at_commit(connection, partial(_prepare, pending))
     if records:

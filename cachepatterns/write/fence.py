@@ -58,6 +58,8 @@ class Fence:
         self._lock = threading.Lock()
         self._released = False
         self._registered = 0.0
+        self._is_refused = False
+        """Whether the last registration has failed, and the write with it."""
         self.is_missed = False
         """Whether Redis was not reached, and the write proceeds all the same."""
         self.leaves_mark = False
@@ -71,7 +73,7 @@ class Fence:
         registered. Who then adds what was touched waits for both.
         """
         names = frozenset(names)
-        if names <= self._named:
+        if names <= self._named and not self._is_refused:
             if not ahead:
                 self.stand()
             return
@@ -88,6 +90,8 @@ class Fence:
                     new[guard] = [everything]
                 elif added:
                     new[guard] = known + added
+            if self._is_refused:
+                new = {**self._guards, **new}
             if new:
                 self._register(new, ahead=ahead)
             self._named |= names
@@ -217,8 +221,10 @@ class Fence:
         ahead: bool = False,
         witnessed: Sequence[str | bytes] = (),
     ) -> None:
-        if ahead:
-            self._stand()  # of two at once, the first would never be heard of
+        if not renew:
+            # Of two at once the first would never be heard of; and sent again, where its line was
+            # lost, it would take back what the second has added.
+            self._stand()
         # Noted first: a command that timed out may have been carried out all the same.
         self._guards.update(guards)
         self._ready = (), None
@@ -228,6 +234,7 @@ class Fence:
                 self._ahead = current_store().fence_ahead(self.token, guards, witnessed)
             else:
                 self._alone = current_store().fence(self.token, guards, renew=renew)
+            self._is_refused = False
             if renew or not self._registered:  # that of the oldest of its guards
                 self._registered = started
         except (BackendError, ConfigurationError) as error:
@@ -257,6 +264,7 @@ class Fence:
 
     def _failed(self, error: Exception) -> None:
         if config().ON_REDIS_ERROR == "refuse":
+            self._is_refused = True
             raise WriteRefused(
                 f"The cache can not be told of this write ({error}), and ON_REDIS_ERROR "
                 'is "refuse".'

@@ -74,6 +74,14 @@ class UpdateWithOldValues:
         )
         self.params = (*self._where_params, *self._set_params)
 
+    @property
+    def deciding(self) -> Sequence[int]:
+        """The places of what has to be read in any case: what is returned, the keys, and whether
+        the row was written. `split` takes such rows too."""
+        width, told, keys = len(self._returned), len(self._told), len(self._keys)
+        end = width + 2 * told
+        return [*range(width), *range(end, end + keys + 1)]
+
     def split(self, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         """The rows written (returned, old, new), and the keys of those that were missed."""
         end = -1 - len(self._keys)

@@ -6,6 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+try:
+    from psycopg.adapt import Transformer
+except ImportError:  # no PostgreSQL here, or psycopg2
+    Transformer = None  # type: ignore[assignment]
+
 Row = tuple[Any, ...]
 
 
@@ -31,3 +36,23 @@ class Refetched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
+
+
+def columns(cursor: Any, places: Sequence[int]) -> list[Row]:
+    """Some columns of all rows, where not all of them can be read: a database holds what Python
+    can not (``infinity``, a year before Christ). Raises what can not be read of these.
+
+    Only of psycopg's cursors; raises `LookupError` for others.
+    """
+    result = getattr(getattr(cursor, "cursor", cursor), "pgresult", None)
+    if result is None or Transformer is None:
+        raise LookupError("only psycopg keeps what it has been answered")
+    transformer = Transformer(cursor)
+    loads = [transformer.get_loader(result.ftype(n), result.fformat(n)).load for n in places]
+    return [
+        tuple(
+            None if (raw := result.get_value(row, n)) is None else load(raw)
+            for n, load in zip(places, loads, strict=True)
+        )
+        for row in range(result.ntuples)
+    ]

@@ -20,6 +20,7 @@ from cachepatterns.observe import BurstLog, InvalidationEvent, PatternEvent, emi
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.transactions import (
     database_id,
+    doom,
     in_manual_mode,
     in_transaction,
     is_undone,
@@ -91,8 +92,11 @@ class Telling:
         with self._guarding(begins) as self.fence:
             try:
                 return work()
-            except (*REFUSALS, WriteRefused):
-                raise  # it has not been carried out, or will be rolled back
+            except WriteRefused:
+                doom(self.connection)
+                raise
+            except REFUSALS:
+                raise  # it has not been carried out
             except BaseException:
                 if in_transaction(self.connection) and not is_undone(self.connection):
                     self.everything()  # it may have been, and may yet be committed
@@ -151,7 +155,12 @@ class Telling:
             return
         foreseen, event = self._foreseen, self._expected
         if event is None or foreseen is None or not foreseen.is_told(pairs):
-            event = self._event_of(pairs)
+            try:
+                event = self._event_of(pairs)
+            except Exception:  # the statement has been carried out: this is no error of its
+                log.log("cachepatterns could not account for a write", exc_info=True)
+                self.everything()
+                return
         record(self.connection, event, self.fence)
 
     def _event_of(self, pairs: Sequence[Pair]) -> InvalidationEvent:

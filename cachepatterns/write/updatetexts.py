@@ -212,7 +212,7 @@ def _is_stock(compiler: Any, policy: ResolvedPolicy) -> bool:
         and not policy.pk.field.is_relation
         and site.tracked().get(table_name(policy.model)) is policy.model
         and tells_its_table(policy.model)
-        and tells_old(compiler.connection)
+        and tells_old(compiler.connection, policy)
     )
 
 

@@ -11,7 +11,16 @@ import threading
 
 import psycopg
 import pytest
-from django.db import IntegrityError, OperationalError, connection, connections, transaction
+from django.db import (
+    IntegrityError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+    transaction,
+)
+from django.db.models.expressions import RawSQL
 from django.test.utils import CaptureQueriesContext
 from psycopg import IsolationLevel
 from psycopg._connection_base import BaseConnection
@@ -158,6 +167,25 @@ def test_a_first_statement_that_fails_is_rolled_back_with_its_transaction(goods,
     assert "_start_query" not in vars(connection.connection)
 
 
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_a_statement_that_is_no_sql_ends_a_transaction_by_hand(goods, settings, shortcuts):
+    """Of a message that can not be parsed the BEGIN is not carried out either: what follows would
+    be in no transaction, and committed at once."""
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHORTCUTS": shortcuts}
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(ProgrammingError):
+            Item.objects.filter(pk=goods[2][0].pk).update(price=RawSQL("price )( 3", []))
+        assert connection.connection.info.transaction_status == 3
+        with pytest.raises(InternalError):
+            Category.objects.create(name="later", slug="later")
+        transaction.commit()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    assert not Category.objects.uncached().filter(slug="later").exists()
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("isolation_level", IsolationLevel.SERIALIZABLE), ("read_only", False), ("deferrable", True)],
@@ -282,6 +310,28 @@ def test_behind_a_pooler_that_takes_one_statement_a_message_it_is_sent_alone(
         assert heads(found)[-3:] == ["BEGIN", "UPDATE", "COMMIT"]
         assert Item.objects.uncached().get(pk=item.pk).price == value
     assert len(behind_it.refused) == 1  # it was asked once
+
+
+def test_who_takes_two_is_known_by_where_libpq_has_connected(item, pooler):
+    """Not by HOST and PORT: a service, or options, may lead two aliases to two places."""
+    own = connections["default"]
+    place = dict(own.settings_dict)
+    info = connection.connection.info
+    plainly = {**place["OPTIONS"], "sslmode": "disable", "gssencmode": "disable"}
+    places = [(info.host, info.port), ("127.0.0.1", pooler.server_address[1])]
+    try:
+        for value, (host, port) in enumerate(places):
+            own.close()
+            options = {**plainly, "host": host, "port": str(port)}
+            own.settings_dict.update(HOST="", PORT="", OPTIONS=options)
+            item.price = value
+            with transaction.atomic():
+                item.save()
+            assert Item.objects.uncached().get(pk=item.pk).price == value
+    finally:
+        own.close()
+        own.settings_dict.update(place)
+    assert len(pooler.refused) == 1
 
 
 def test_a_pooler_that_hangs_up_on_it_does_so_once(item, behind_it):

@@ -8,11 +8,11 @@ import signal
 import sys
 import threading
 import warnings
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connection, connections, transaction
+from django.db import IntegrityError, connection, connections, transaction
 
 from cachepatterns.transactions import database_id, pending_writes
 from cachepatterns.write.fence import Fence, settle
@@ -211,6 +211,23 @@ def test_a_forked_child_releases_what_is_rolled_back_in_it(goods, patient):
     settle()
     with forked(roll_back) as (_, child):
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_what_was_begun_by_hand_is_released_by_a_commit_that_fails_too(goods, patient, end):
+    """A deferred constraint is looked at by the COMMIT, which is a rollback then."""
+    pk = goods[2][0].pk
+    price(pk)
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("UPDATE app_item SET category_id = 987654321 WHERE id = %s", [pk])
+        assert len(writers()) == 1
+        with pytest.raises(IntegrityError) if end == "COMMIT" else nullcontext():
+            cursor.execute(end)
+    settle()
+    assert writers() == {}
+    price(pk)
+    assert outcome_of(lambda: price(pk)) == "hit"
 
 
 def test_a_transaction_may_end_in_a_finaliser_wherever_that_runs(goods, patient):

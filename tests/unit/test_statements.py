@@ -124,6 +124,12 @@ def test_a_read_is_a_read_whatever_its_strings_and_comments_say(sql):
         "CREATE FUNCTION f() RETURNS int AS $$ DELETE FROM t; SELECT 1 $$ LANGUAGE sql",
         "CLUSTER app_item",
         "IRGENDWAS app_item",
+        "EXPLAIN ANALYZE EXECUTE prepared",
+        "explain (analyze, format json) execute prepared (1)",
+        'UPDATE U&"app\\005Fitem" SET a = 1',
+        "DELETE FROM u&\"app!005Fitem\" UESCAPE '!'",
+        'WITH x AS (DELETE FROM U&"app\\005Fitem" RETURNING id) SELECT * FROM x',
+        'SELECT 1; UPDATE U&"app\\005Fitem" SET a = 1',
     ],
 )
 def test_what_may_write_anywhere_is_unknown(sql):

@@ -9,6 +9,22 @@
 -- else 1.
 local token, mode, entry, witness = ARGV[3], ARGV[4 + #KEYS], ARGV[5 + #KEYS], ARGV[6 + #KEYS]
 
+-- A command may be carried out after one that its sender has sent later, where a line was lost, or
+-- its sender has given it up: what that one has named stays named.
+local function joined(known, fence)
+  if not known or mode == 'renew' or spares_stamps(fence) then return fence end
+  local all, found = {fence[1]}, {}
+  for j = 2, #known do
+    all[j], found[known[j]] = known[j], true
+  end
+  -- Rows named after '*' would open what it has closed.
+  if spares_stamps(known) and #known < 4 then return all end
+  for j = 2, #fence do
+    if not found[fence[j]] then all[#all + 1] = fence[j] end
+  end
+  return all
+end
+
 local text, is_alone
 for i = 1, #KEYS do
   local guard = read_guard(KEYS[i])
@@ -20,7 +36,7 @@ for i = 1, #KEYS do
   end
   local fence = {now + life}
   for _, tag in ipairs(tags) do fence[#fence + 1] = tag end
-  guard.f[token] = fence
+  guard.f[token] = joined(known, fence)
   text = write_guard(KEYS[i], guard)
   is_alone = guard.q == 0 and next(guard.f) == token and next(guard.f, token) == nil
   if lost or not spares_stamps(fence) then bump(fence) end
