@@ -5,13 +5,17 @@ drops that list at a rollback, at a close, at a failed connect, and runs it afte
 outermost commit, so the state can neither outlive its transaction nor leak into the
 next one, however it ends. It stands first in the list: hooks of the user's own, also
 those registered earlier, run after it and see fresh data.
+
+But not within a `TestCase`, whose transaction nobody commits: there it would be among the hooks
+that `captureOnCommitCallbacks` counts and runs, and outlive the test. It is held by the block that
+the `TestCase` has put around the test, until that is left.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -76,13 +80,49 @@ class CommitHook:
 
 def pending_writes(connection: BaseDatabaseWrapper) -> PendingWrites | None:
     """What the transaction that `connection` is in has written, or `None` if nothing."""
+    found = None
     for hook in connection.run_on_commit:
         if isinstance(hook[1], CommitHook):
-            if connection.in_atomic_block and not in_atomic(connection):
-                _testcase_commits(connection)
-                return None
-            return hook[1].writes
-    return None
+            found = hook[1]
+            break
+    else:
+        for block in _testcase_blocks(connection):
+            found = found or vars(block).get(_HOOK)
+    if found is None:
+        return None
+    if connection.in_atomic_block and not in_atomic(connection):
+        _testcase_commits(connection)
+        return None
+    return found.writes
+
+
+_HOOK = "_cachepatterns_hook"
+"""The attribute of a `TestCase`'s block that holds what else is the connection's."""
+
+
+def _testcase_blocks(connection: BaseDatabaseWrapper) -> Sequence[Any]:
+    """The blocks that a `TestCase` has put around a test: of the class, and of the test."""
+    blocks: Sequence[Any] = connection.atomic_blocks
+    if not blocks or not getattr(blocks[0], "_from_testcase", False):
+        return ()
+    return [block for block in blocks if getattr(block, "_from_testcase", False)]
+
+
+def _hold(block: Any, hook: CommitHook) -> None:
+    """Until the block is left: `TestCase` calls its `__exit__` by name."""
+    vars(block)[_HOOK] = hook
+    if "__exit__" in vars(block):
+        return
+    leave = block.__exit__
+
+    def left(*error: Any) -> Any:
+        try:
+            return leave(*error)
+        finally:
+            vars(block).pop(_HOOK, None)
+            vars(block).pop("__exit__", None)
+
+    block.__exit__ = left
 
 
 ignores_testcase = False
@@ -109,8 +149,12 @@ def begin_writes(connection: BaseDatabaseWrapper, deliver: Deliver) -> PendingWr
     pending = pending_writes(connection)
     if pending is None:
         pending = PendingWrites(deliver, connection.connection)
-        hooks: list[Any] = connection.run_on_commit
-        hooks.insert(0, (set(), CommitHook(pending), True))
+        around = _testcase_blocks(connection)
+        if around:
+            _hold(around[-1], CommitHook(pending))
+        else:
+            hooks: list[Any] = connection.run_on_commit
+            hooks.insert(0, (set(), CommitHook(pending), True))
     return pending
 
 
@@ -210,9 +254,12 @@ def raw_transaction_ended(connection: BaseDatabaseWrapper) -> None:
 def _call_hooks(connection: BaseDatabaseWrapper) -> None:
     """Deliver what was written, as Django would after a COMMIT."""
     hooks: list[Any] = connection.run_on_commit
-    mine = [hook for hook in hooks if isinstance(hook[1], CommitHook)]  # not dropped yet
-    hooks[:] = [hook for hook in hooks if hook not in mine]
-    for _sids, hook, *_robust in mine:
+    mine = [hook[1] for hook in hooks if isinstance(hook[1], CommitHook)]  # not dropped yet
+    hooks[:] = [hook for hook in hooks if not isinstance(hook[1], CommitHook)]
+    for block in _testcase_blocks(connection):
+        held = vars(block).pop(_HOOK, None)
+        mine += [] if held is None else [held]
+    for hook in mine:
         hook()
 
 

@@ -21,6 +21,8 @@ from cachepatterns.testing import (
     isolated_prefix,
     testcase_commits,
 )
+from cachepatterns.transactions import pending_writes
+from cachepatterns.write import fence as fences
 from tests.app.models import Category, Item
 
 
@@ -48,6 +50,52 @@ class PlainTestCaseTests(TestCase):
         with pytest.raises(AssertionError, match="TestCase never commits it"):
             with assert_invalidates(Item):
                 Item.objects.filter(pk=item.pk).update(price=2)
+
+
+class HooksInTestCaseTests(TestCase):
+    """A project's own tests of its commit hooks see no others than they saw before."""
+
+    def sees_its_own(self):
+        assert pending_writes(connection) is None, "of the test before"
+        seen = []
+        transaction.on_commit(lambda: seen.append("earlier"))
+        with self.captureOnCommitCallbacks(execute=True) as callbacks:
+            item = make()
+            transaction.on_commit(lambda: seen.append("mine"))
+            with transaction.atomic():
+                item.save()
+        assert (seen, len(callbacks)) == (["mine"], 1)
+        assert len(connection.run_on_commit) == 2
+        assert pending_writes(connection) is not None
+
+    test_first = test_second = sees_its_own
+
+    def test_nothing_stays_registered(self):
+        """The block around a test is kept by whoever keeps the test."""
+        block = transaction.Atomic(None, savepoint=True, durable=False)
+        block._from_testcase = True
+        block.__enter__()
+        make()
+        assert pending_writes(connection) is not None
+        transaction.set_rollback(True)
+        block.__exit__(None, None, None)
+        assert pending_writes(connection) is None
+        held = [each for each in fences._open if each._guards]
+        assert held == []
+        make("after it")
+        assert pending_writes(connection) is not None
+
+
+class HooksWithDataOfTheClassTests(TestCase):
+    @classmethod
+    def setUpTestData(cls):
+        cls.item = make()
+
+    def test_what_the_class_has_written_is_read_from_the_database(self):
+        assert pending_writes(connection) is not None
+        with self.captureOnCommitCallbacks() as callbacks:
+            self.item.save()
+        assert callbacks == []
 
 
 class CachedTests(CacheTestMixin, TestCase):

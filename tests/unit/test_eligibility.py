@@ -36,6 +36,7 @@ def connection(vendor="postgresql", name="shop", driver=None, **state):
         "autocommit": True,
         "needs_rollback": False,
         "run_on_commit": [],
+        "atomic_blocks": [],
         "isolation_level": None,
     }
     return SimpleNamespace(
