@@ -223,6 +223,8 @@ def _guards(
             state = OPEN
         elif raw is None:
             state = "missing: it was evicted or flushed, or nobody has read yet"
+        elif raw[:1] == b"o":
+            state = "closed a moment ago, or of a Redis that was restarted since"
         else:
             in_quarantine, writers = describe(raw)
             state = f"closed, {writers} writers are registered"

@@ -189,7 +189,7 @@ def appended(
         return None if own.returned else WholeTable(telling, own, sql, ())
     if found.verb == "DELETE":
         return Appended(telling, own, _returning(telling, stem, sql), ("old",))
-    if tells_old(connection, policy):
+    if tells_old_of(connection, policy):
         return Appended(telling, own, _returning(telling, stem, sql, "old", "new"), ("old", "new"))
     saves = telling.source == "save"
     told = with_old_values(own.compiler, stem, params, telling.fields, own.returned, saves=saves)
@@ -202,7 +202,7 @@ def _insert(telling: Telling, own: Own, text: Text, sql: str) -> Appended | None
     if offered > 1 and not features.can_return_rows_from_bulk_insert:
         return None
     if text.upserts:
-        if not tells_old(telling.connection, telling.policy):
+        if not tells_old_of(telling.connection, telling.policy):
             return None
         return Appended(telling, own, _returning(telling, stem, sql, "old", "new"), ("old", "new"))
     # Of rows that conflict with others, and are ignored, nothing is told: nothing is written.
@@ -270,10 +270,15 @@ def _tells(connection: BaseDatabaseWrapper, verb: str) -> bool:
     return connection.vendor in {"sqlite", "mysql"} and verb != "UPDATE" and returns
 
 
-def tells_old(connection: BaseDatabaseWrapper, policy: ResolvedPolicy) -> bool:
-    """Whether RETURNING knows ``old`` and ``new``: not of a table of that name, which is what it
-    means then."""
-    if connection.vendor != "postgresql" or _bare(policy.model._meta.db_table) in {"old", "new"}:
+def tells_old_of(connection: BaseDatabaseWrapper, policy: ResolvedPolicy) -> bool:
+    """Whether RETURNING knows ``old`` and ``new`` of the policy's table: of one that is called so
+    itself it means that."""
+    return tells_old(connection) and _bare(policy.model._meta.db_table) not in {"old", "new"}
+
+
+def tells_old(connection: BaseDatabaseWrapper) -> bool:
+    """Whether RETURNING knows ``old`` and ``new``."""
+    if connection.vendor != "postgresql":
         return False
     version: int = connection.pg_version  # type: ignore[attr-defined]
     return version >= 180000

@@ -30,7 +30,7 @@ from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site, table_name
 from cachepatterns.transactions import database_id, source_id
 from cachepatterns.write.ahead import RegisteringMixin
-from cachepatterns.write.appending import tells_old, told_text
+from cachepatterns.write.appending import tells_old_of, told_text
 from cachepatterns.write.changes import tells_its_table
 from cachepatterns.write.concerns import Lists
 from cachepatterns.write.preparing import Prepare, prepare_of, ways_of
@@ -212,7 +212,7 @@ def _is_stock(compiler: Any, policy: ResolvedPolicy) -> bool:
         and not policy.pk.field.is_relation
         and site.tracked().get(table_name(policy.model)) is policy.model
         and tells_its_table(policy.model)
-        and tells_old(compiler.connection, policy)
+        and tells_old_of(compiler.connection, policy)
     )
 
 
