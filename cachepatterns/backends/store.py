@@ -275,9 +275,7 @@ class Store:
         except BackendError:
             self._owe(wanted)
             return False
-        except (
-            BaseException
-        ):  # what interrupts, such as a time limit: nobody knows how far it came
+        except BaseException:  # an interrupt, a time limit: nobody knows how far it has come
             self._owe(wanted)
             raise
         finally:
