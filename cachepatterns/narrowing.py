@@ -51,8 +51,14 @@ def sole_integer(query: Any, policy: ResolvedPolicy) -> int | None:
     lhs = getattr(lookup, "lhs", None)
     if type(lhs) is not Col or lhs.target is not pk.field or len(query.alias_map) != 1:
         return None
-    is_exact = isinstance(lookup, Exact) and not lookup.bilateral_transforms
+    is_exact = means_equal(lookup, Exact) and not lookup.bilateral_transforms
     return lookup.rhs if is_exact and type(lookup.rhs) is int else None
+
+
+def means_equal(lookup: Any, kind: type) -> bool:
+    """Whether it is Django's `Exact` or `In`: what somebody else makes of them, such as a lookup
+    that is called ``ne``, may mean anything."""
+    return isinstance(lookup, kind) and type(lookup).__module__.startswith("django.db.models.")
 
 
 def spellings(
@@ -112,10 +118,10 @@ def _exact(
         lookup: Any = child
         if lookup.bilateral_transforms:
             continue
-        if isinstance(lookup, Exact) and lookup.rhs_is_direct_value():
+        if means_equal(lookup, Exact) and lookup.rhs_is_direct_value():
             if not isinstance(lookup.rhs, (list, tuple)):
                 yield narrowing, lookup
-        elif isinstance(lookup, In) and lookup.rhs_is_direct_value():
+        elif means_equal(lookup, In) and lookup.rhs_is_direct_value():
             values = values_of(lookup)
             if 0 < len(values) <= MAX_VALUES and None not in values:
                 yield narrowing, lookup

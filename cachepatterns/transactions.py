@@ -307,6 +307,13 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
     return _database_id(connection.vendor, name)
 
 
+def place_of(connection: BaseDatabaseWrapper) -> tuple[str, ...]:
+    """Where a connection leads by its settings, all of which `database_id` and `source_id` go by:
+    test runners, and sites that switch tenants, change them under a connection."""
+    place = connection.settings_dict
+    return place["NAME"], place["HOST"], place["PORT"], place["USER"]
+
+
 def aliases_by_database(aliases: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """`aliases` by the `database_id` of what they lead to, primaries in place of replicas.
 

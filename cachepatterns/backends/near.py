@@ -171,7 +171,10 @@ class NearCache:
                 self._tracking = self._listen(self.changed, self.clear)
                 if self._tracking is not None:
                     self._tracking.hear_of(under)
-                    self._tracking.start()
+                    try:
+                        self._tracking.start()
+                    except RuntimeError:  # no more threads to be had: the next one tries again
+                        self._tracking, self._is_started = None, False
             return self._tracking
 
     def _cell(self, key: str) -> Cell:

@@ -14,6 +14,7 @@ they share (breaker, debts, the near-cache) is one state.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -63,6 +64,10 @@ class Store:
         """What this process keeps in its own memory. Its own writes are out of it at once."""
         self._is_doubtful = False
         """Whether the last store that was heard of has failed."""
+
+    def unlock(self) -> None:
+        """After a fork: whoever may have held the lock is not here."""
+        self._lock = threading.Lock()
 
     @property
     def is_open(self) -> bool:
@@ -376,4 +381,13 @@ def _forget(*, setting: str, **kwargs: object) -> None:
                 _stores.clear()
 
 
+def _after_fork() -> None:
+    """A lock that another thread held is held for ever."""
+    global _stores_lock
+    _stores_lock = threading.Lock()
+    for store in list(_stores.values()):
+        store.unlock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 setting_changed.connect(_forget, dispatch_uid="cachepatterns.store")

@@ -15,13 +15,14 @@ from msgspec.structs import replace
 
 from cachepatterns.conf import Config
 from cachepatterns.core.codec import UNDECODABLE, Row, decode_rows, decoder
-from cachepatterns.exceptions import CorruptEntry
+from cachepatterns.exceptions import CorruptEntry, UnstorableValue
 
 FORMAT: Final = 2
 COMPRESS_ABOVE: Final = Config().COMPRESS_ABOVE
 """Bytes from which a body is compressed, unless said otherwise."""
 
 _RAW, _ZLIB = 0, 1
+TOO_LARGE = "too large"
 _INFLATED_MAX: Final = 64 * 1024 * 1024
 """No honest entry inflates to more; a hostile one must not fill the memory."""
 
@@ -97,7 +98,9 @@ def pack(
     compress_above: int = COMPRESS_ABOVE,
     witness: bytes = b"",
 ) -> bytes:
-    """The bytes of an entry."""
+    """The bytes of an entry. Raises `UnstorableValue` for what nobody would read again."""
+    if len(body) > _INFLATED_MAX:
+        raise UnstorableValue(TOO_LARGE)
     encoding = _RAW
     if len(body) >= compress_above:
         squeezed = zlib.compress(body, 1)

@@ -37,13 +37,27 @@ _TOKEN = re.compile(
 )
 CLOCK_LITERALS = frozenset({"now", "today", "tomorrow", "yesterday", "allballs", "localtime"})
 """Strings that databases read as 'the time it is' (`Now()` on SQLite compiles to one)."""
+_LONGEST_CLOCK = 40
+_CLOCKS = words("JULIANDAY DATE TIME DATETIME UNIX_TIMESTAMP STRFTIME")
+"""Functions that tell the time it is where they are given no other (SQLite's, MySQL's)."""
 _ALIAS = re.compile(r"[A-Z]{1,2}[0-9]+\Z")
+
+
+def may_mean_now(text: str) -> bool:
+    """Whether a database may take the text for a time that is never the same: ``now``, and
+    ``today 10:00``."""
+    if len(text) >= _LONGEST_CLOCK:
+        return False
+    return not CLOCK_LITERALS.isdisjoint(text.lower().split())
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     kind: str
     text: str
+
+
+_END = Token("end", "")
 
 
 def tokens(sql: str) -> list[Token]:
@@ -76,6 +90,8 @@ class ReadText:
     """Words that are neither keywords nor aliases nor known pure functions."""
     called: frozenset[str] = frozenset()
     """Those of them that an opening parenthesis follows."""
+    bare: frozenset[str] = frozenset()
+    """Harmless words, lower case, in the place of a relation: a table may be called so."""
     sql: str = ""
     """The text itself."""
 
@@ -94,10 +110,15 @@ def _read(sql: str) -> ReadText:
     relations: dict[str, int] = {}
     foreign: dict[str, None] = {}
     called: set[str] = set()
+    bare: set[str] = set()
     previous = ""
     found = tokens(sql)
-    for token, after in zip(found, [*found[1:], Token("end", "")], strict=True):
-        if token.kind == "quoted":
+    for place, token in enumerate(found):
+        after = found[place + 1] if place + 1 < len(found) else _END
+        if token.kind == "quoted" and after.text == "(" and previous != "AS":
+            foreign[unquote(token.text)] = None  # a function, and not one of Django's
+            called.add(unquote(token.text))
+        elif token.kind == "quoted":
             name = unquote(token.text)
             names.add(name)
             # "t" after a comma may be a table or an alias; "t"."c" is a column.
@@ -109,14 +130,31 @@ def _read(sql: str) -> ReadText:
                 foreign[token.text.lower()] = None
                 if after.text == "(":
                     called.add(token.text.lower())
+            elif after.text == "(":
+                if word in _CLOCKS and _is_given_no_time(word, found[place + 2 : place + 4]):
+                    foreign[token.text.lower()] = None
+            elif previous in {"FROM", "JOIN", ","}:
+                bare.add(token.text.lower())
         elif token.kind == "dollar":
             foreign[token.text[:12]] = None
-        elif token.kind == "string" and token.text.strip("eE'").lower() in CLOCK_LITERALS:
+        elif token.kind == "string" and may_mean_now(token.text.strip("eE'")):
             foreign[token.text] = None
         previous = token.text.upper()
     return ReadText(
-        frozenset(names), tuple(relations.items()), tuple(foreign), frozenset(called), sql
+        frozenset(names),
+        tuple(relations.items()),
+        tuple(foreign),
+        frozenset(called),
+        frozenset(bare),
+        sql,
     )
+
+
+def _is_given_no_time(function: str, arguments: list[Token]) -> bool:
+    """Whether what follows the parenthesis ends it; of ``STRFTIME``, after the format."""
+    if function == "STRFTIME":
+        arguments = arguments[1:]
+    return bool(arguments) and arguments[0].text == ")"
 
 
 _read_memo = lru_cache(maxsize=2048)(_read)

@@ -136,18 +136,26 @@ def _boolean(value: Any) -> str:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
-    return _safe(str(value))
+    return _safe(_content(value))
 
 
 def _secret(value: Any) -> str:
     """A text that lets people in, such as the key of a session: never as it is."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
-    return _digest(str(value))
+    return _digest(_content(value))
+
+
+def _content(text: str) -> str:
+    """What a text holds, which is what the database is sent: `str()` of a member of
+    ``class Slug(str, Enum)`` names the member."""
+    return text if type(text) is str else str.__str__(text)
 
 
 def _uuid(value: Any) -> str:
-    return value.hex if isinstance(value, uuid.UUID) else uuid.UUID(str(value)).hex
+    if isinstance(value, uuid.UUID):
+        return value.hex
+    return uuid.UUID(_content(value) if isinstance(value, str) else str(value)).hex
 
 
 def _date(value: Any) -> str:
@@ -190,6 +198,10 @@ def _spell(value: object) -> str:
         return "1" if value else "0"
     if isinstance(value, uuid.UUID):
         return value.hex
+    if isinstance(value, str):
+        return _content(value)
+    if isinstance(value, int):
+        return str(int(value))
     pk = getattr(value, "pk", None)
     return str(pk) if pk is not None else str(value)
 

@@ -41,6 +41,8 @@ def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
     # As Django orders them: those named by the caller first.
     for alias, asked in (*kwargs.items(), *zip(_NAMELESS, args, strict=False)):
         given, options = getattr(asked, "_constructor_args", _NOTHING)
+        if type(asked) not in AGGREGATES or asked.distinct or asked.filter is not None:
+            return None  # as it may have been told since it was made
         if options or len(given) != 1 or type(given[0]) is not str:
             return None
         found.append((alias, type(asked), given[0]))
@@ -52,6 +54,14 @@ _NAMELESS = repeat(None)
 
 
 @lru_cache(maxsize=1024)
+def _is_given_as_it_is(field: type) -> bool:
+    """Whether what the database says needs no converter of somebody else's: that may go by the
+    language, or decrypt."""
+    convert = getattr(field, "from_db_value", None)
+    return convert is None or str(convert.__module__).startswith("django.")
+
+
+@lru_cache(maxsize=1024)
 def _wanted(model: Any, given: Given, generation: int) -> Wanted | None:
     """What these are of `model`; `None` where they are to be asked otherwise. `generation` is the
     registry's, whose policies have a say in it."""
@@ -60,8 +70,14 @@ def _wanted(model: Any, given: Given, generation: int) -> Wanted | None:
     policy = site.policy_for(model)
     ignored = policy.policy.ignores if policy is not None else ()
     spelled: dict[str, tuple[str, str]] = {}
+    named = {alias for alias, _, _ in given}
     for alias, kind, name in given:
+        if name in named or (alias and not alias.isidentifier()):
+            return None  # of which Django has something to say
         if kind not in AGGREGATES or name not in columns:
+            return None
+        field: Any = type(columns[name])
+        if not _is_given_as_it_is(field):
             return None
         if kind is Sum and isinstance(columns[name], IntegerField):
             return None  # may outgrow 64 bits: the long way keeps what the driver gave

@@ -19,7 +19,7 @@ from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGL
 from cachepatterns.conf import config
 from cachepatterns.core import outcome
 from cachepatterns.core.key import is_keyable, query_digest, query_key
-from cachepatterns.core.sqltext import CLOCK_LITERALS, read_text
+from cachepatterns.core.sqltext import may_mean_now, read_text
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.read.deciding import REASON as DECIDES
@@ -125,7 +125,7 @@ class CachedCompilerMixin(_Base):
         if not all(map(is_keyable, params)):
             self._bypass("parameter without identity", result_type)
             return None
-        if any(isinstance(p, str) and p.strip().lower() in CLOCK_LITERALS for p in params):
+        if any(isinstance(p, str) and may_mean_now(p) for p in params):
             # Cast to a time it is the time it is; as a mere word it is rare enough.
             self._bypass("parameter that may mean now", result_type)
             return None

@@ -10,6 +10,7 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,10 +19,9 @@ from django.db.models.expressions import Col
 from django.db.models.fields import related_lookups
 from django.db.models.sql.where import WhereNode
 
-from cachepatterns.core.sqltext import CLOCK_LITERALS
+from cachepatterns.core.sqltext import may_mean_now
 
 _TIMES = (datetime.datetime, datetime.time)
-_LONGEST_CLOCK = 40
 """Characters; what is longer is no name of a time, even amid blanks."""
 
 MAX_VALUES = 256
@@ -71,7 +71,17 @@ def column(found: Any) -> tuple[Any, ...]:
     if type(found) is not Col:
         raise Shapeless(found)
     target = found.target
+    kind: Any = type(target)
+    if not _sends_what_is_prepared(kind):
+        raise Shapeless(target)
     return found.alias, target.column, target.model
+
+
+@lru_cache(maxsize=1024)
+def _sends_what_is_prepared(field: Any) -> bool:
+    """Whether what a lookup holds is all that decides what is sent: somebody else's
+    `get_db_prep_value` may go by the language."""
+    return str(field.get_db_prep_value.__module__).startswith("django.")
 
 
 def _one(value: Any, shape: list[Any], values: list[Any]) -> None:
@@ -85,11 +95,6 @@ def _one(value: Any, shape: list[Any], values: list[Any]) -> None:
         values.append(value)
     else:
         raise Shapeless(kind)
-
-
-def may_mean_now(text: str) -> bool:
-    """Whether a database may take the text for a time that is never the same."""
-    return len(text) < _LONGEST_CLOCK and text.strip().lower() in CLOCK_LITERALS
 
 
 def _has_plain_zone(moment: datetime.datetime | datetime.time) -> bool:

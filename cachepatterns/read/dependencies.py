@@ -78,6 +78,8 @@ def dependencies(
     if foreign:
         return Dependencies(reason=f"unknown word {foreign[0]}")
     tables, tracked = registry.tables(), registry.tracked()
+    if called := text.bare & tables.keys():
+        return Dependencies(reason=f"unknown word {min(called)}")
     base = table_name(query.model)
     tags: list[str] = []
     policies: list[ResolvedPolicy] = []

@@ -5,8 +5,10 @@ Steps 4 to 6 of the journey on the page before this one (`read/lookup.py`).
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +20,7 @@ from cachepatterns.conf import config
 from cachepatterns.core import outcome
 from cachepatterns.core.codec import Row
 from cachepatterns.core.entry import unpack
-from cachepatterns.exceptions import BackendError, UnstorableValue
+from cachepatterns.exceptions import BackendError, CorruptEntry, UnstorableValue
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.read import claim
 from cachepatterns.read.asking import question_item
@@ -32,6 +34,8 @@ from cachepatterns.read.storing import make_entry, unstored_reason
 from cachepatterns.read.within import who
 
 flights: Flights[bytes] = Flights(who)
+
+os.register_at_fork(after_in_child=flights.forget)
 
 
 class Missed(NamedTuple):
@@ -59,8 +63,10 @@ def load_once(
     if land is None:
         shared = flights.wait(flight, config().FLIGHT_TIMEOUT)
         if shared is not None:
-            count_read(question, outcome.SHARED, started)
-            return unpack(shared).decode()
+            with suppress(CorruptEntry):
+                rows = unpack(shared).decode()
+                count_read(question, outcome.SHARED, started)
+                return rows
         return from_database(question, load, started, outcome.MISS, "flight failed", spare)
     turn = claim.Turn(stamps)
     payload: bytes | None = None

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import sql
 from django.db.models.sql.constants import MULTI
@@ -36,7 +36,7 @@ from cachepatterns.read.recipe import Recipe, Step
 from cachepatterns.read.shape import Shape, Values, places_of, shape_of, spelled
 from cachepatterns.read.texts import Kept
 from cachepatterns.registry import site
-from cachepatterns.transactions import database_id, source_id
+from cachepatterns.transactions import database_id, place_of, source_id
 
 MAX_PLANS = 500
 """Shapes that a connection remembers."""
@@ -103,7 +103,7 @@ class Plans:
         self._connection = connection
         self._by_shape: OrderedDict[tuple[Shape, str], QueryPlan | None] = OrderedDict()
         self._by_step: OrderedDict[tuple[Step, str], QueryPlan] = OrderedDict()
-        self._made_under: tuple[Config | None, int] = (None, 0)
+        self._made_under: tuple[Config | None, int, tuple[str, ...]] = (None, 0, ())
 
     def of_shape(
         self, query: Any, shaped: tuple[Shape, Values], operation: str, using: str
@@ -133,18 +133,26 @@ class Plans:
             return found
         query = build()
         shaped = shape_of(query)
-        if shaped is not None and repr(shaped[1]) == repr(recipe.shaped()):
+        if shaped is not None and _are_same(shaped[1], recipe.shaped()):
             found = self.of_shape(query, shaped, operation, using)
         if found is not None:
             _remember(self._by_step, name, found)
         return found
 
     def _forget_the_outdated(self) -> None:
-        settings, generation = self._made_under
-        if settings is not config() or generation != site.generation:
+        settings, generation, place = self._made_under
+        now = place_of(self._connection)
+        if settings is not config() or generation != site.generation or place != now:
             self._by_shape.clear()
             self._by_step.clear()
-            self._made_under = config(), site.generation
+            self._made_under = config(), site.generation, now
+
+
+def _are_same(values: Any, others: Any) -> bool:
+    try:
+        return repr(values) == repr(others)
+    except ValueError:  # an integer of more digits than Python writes down
+        return False
 
 
 def _remember(plans: OrderedDict[Any, Any], name: Any, plan: QueryPlan | None) -> None:
@@ -180,10 +188,11 @@ def _made(
     assert policy is not None
     sample = plain(query)
     marks = sum(name in vars(sample) for name in ("low_mark", "high_mark"))
-    sample.clear_limits()
     if operation != ROWS:
         sample.select_related = False
-        sample.clear_ordering(force=True)
+        # Of a slice it says which rows are counted. Only `exists` does without, as Django does.
+        sample.clear_ordering(force=operation == "exists")
+    sample.clear_limits()
     compiler = sample.get_compiler(using)
     try:
         text, params = compiler.as_sql()
@@ -191,6 +200,8 @@ def _made(
         return None, False  # by its values
     if len(params) != len(values) - marks:
         return None, False  # a list that names a value twice, or an ordering with its own
+    if tuple(params) != _of_conditions(compiler, sample):
+        return None, False  # both at once
     database = database_id(connection)
     found = dependencies(sample, read_text(text), site, connection, database)
     if found.reason:
@@ -232,6 +243,14 @@ def _made(
         names=tuple(query.selected or query.values_select),
         text=Kept(),
     ), True
+
+
+def _of_conditions(compiler: Any, query: Any) -> tuple[Any, ...]:
+    """The parameters of its conditions alone."""
+    try:
+        return tuple(compiler.compile(query.where)[1]) if query.where else ()
+    except FullResultSet:
+        return ()
 
 
 def _narrowed(

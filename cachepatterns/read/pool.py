@@ -65,8 +65,15 @@ class Pool:
                 thread = threading.Thread(
                     target=self._work, name="cachepatterns-refresh", daemon=True
                 )
-                self._threads.add(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # no more threads to be had
+                    if not self._threads:
+                        self._names.discard(name)
+                        self._waiting.pop()
+                        return False
+                else:
+                    self._threads.add(thread)
             self._changed.notify()
             return True
 

@@ -13,7 +13,7 @@ from django.db import connections
 from django.db.models.expressions import Col, ColPairs
 from django.db.models.lookups import In
 
-from cachepatterns.narrowing import NO_VALUE
+from cachepatterns.narrowing import NO_VALUE, means_equal
 from cachepatterns.read.options import DEFAULT
 from cachepatterns.read.rowplans import why_no_rows
 from cachepatterns.read.rows import get_rows
@@ -67,7 +67,7 @@ def _one_condition(query: Any) -> tuple[str, list[Any]] | None:
     if where.negated or len(where.children) != 1 or len(query.alias_map) > 1:
         return None
     lookup: Any = where.children[0]
-    if not isinstance(lookup, In) or not lookup.rhs_is_direct_value():
+    if not means_equal(lookup, In) or not lookup.rhs_is_direct_value():
         return None
     lhs: Any = lookup.lhs
     if type(lhs) is ColPairs and len(lhs.targets) == 1:

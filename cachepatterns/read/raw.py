@@ -18,7 +18,7 @@ from cachepatterns.core import outcome
 from cachepatterns.core.asked import RAW
 from cachepatterns.core.codec import Row
 from cachepatterns.core.key import is_keyable, query_digest, query_key
-from cachepatterns.core.sqltext import CLOCK_LITERALS, Kind, names_in, statement
+from cachepatterns.core.sqltext import Kind, may_mean_now, names_in, statement
 from cachepatterns.core.tag import standing_tags
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.policy import ResolvedPolicy
@@ -148,7 +148,7 @@ class CachedRawQuery(sql.RawQuery):
         values = self._values()
         if not all(map(is_keyable, values)):
             return "parameter without identity"
-        if any(isinstance(v, str) and v.strip().lower() in CLOCK_LITERALS for v in values):
+        if any(isinstance(v, str) and may_mean_now(v) for v in values):
             return "parameter that may mean now"
         return ""
 

@@ -27,9 +27,10 @@ from typing import Any
 import msgspec
 from django.db import models
 
+from cachepatterns.core.sqltext import may_mean_now
 from cachepatterns.observe import BurstLog
 from cachepatterns.policy import AUTO_FIELDS, INTEGER_FIELDS, TEXT_FIELDS
-from cachepatterns.read.conditions import lookups_of, may_mean_now
+from cachepatterns.read.conditions import lookups_of
 from cachepatterns.read.shape import shape_of
 
 MAX_STEPS = 4000

@@ -38,6 +38,7 @@ from cachepatterns.exceptions import (
 from cachepatterns.observe import BurstLog, RefreshEvent, emit
 from cachepatterns.read import claim, handing
 from cachepatterns.read.asking import Noting, question_item
+from cachepatterns.read.eligibility import why_not_in_transaction
 from cachepatterns.read.lease import NO_LEASE
 from cachepatterns.read.origin import why_not_keep
 from cachepatterns.read.pool import pool
@@ -45,6 +46,7 @@ from cachepatterns.read.question import Again, KnowingLoad, Load, Question
 from cachepatterns.read.standing import STAMP_MARGIN, WRITER, mint_missing
 from cachepatterns.read.statement import Statement
 from cachepatterns.read.storing import make_entry, unstored_reason
+from cachepatterns.transactions import is_customised
 
 PAUSE_SECONDS = 0.2
 """For how long a process leaves alone what it could not refresh, or another one refreshes."""
@@ -155,7 +157,7 @@ def _stamps(store: Store, question: Question, seen: Seen) -> list[bytes] | str |
 
 
 def _load(store: Store, question: Question, load: Load, stamps: list[bytes]) -> None:
-    unfit = why_not_keep(connections[question.using]) if question.using else ""
+    unfit = _unfit(question.using) if question.using else ""
     if unfit:
         _emit(question, outcome.SKIPPED, unfit)
         return
@@ -183,6 +185,15 @@ def _load(store: Store, question: Question, load: Load, stamps: list[bytes]) -> 
         items += question_item(load, question, kept)
     store.store(items, question.stamps, question.reach + STAMP_MARGIN, wait=True)
     _emit(question, outcome.REFRESHED, "", took, len(payload))
+
+
+def _unfit(using: str) -> str:
+    """Why nothing may be published of what is read on this alias now. A worker may deal with its
+    messages in a transaction, that shows a snapshot or what nobody has committed."""
+    connection = connections[using]
+    if is_customised(connection):
+        return "session state"
+    return why_not_in_transaction(connection) or why_not_keep(connection)
 
 
 def _is_valid(payload: bytes, standing: list[bytes | None]) -> bool:

@@ -31,7 +31,7 @@ from cachepatterns.read.question import Question, question_on
 from cachepatterns.read.statement import Statement
 from cachepatterns.read.texts import Kept, text_of
 from cachepatterns.registry import site, table_name
-from cachepatterns.transactions import database_id, source_id
+from cachepatterns.transactions import database_id, place_of, source_id
 
 _PLANS = "_cachepatterns_row_plans"
 """The attribute of a connection that holds its plans: they know it, and must go with it."""
@@ -45,7 +45,7 @@ class RowPlan:
 
     def __init__(self, policy: ResolvedPolicy, narrowing: Narrowing, using: str) -> None:
         connection = connections[using]
-        self.made_under = _now()
+        self.made_under = _now(connection)
         self.policy, self.narrowing, self.using = policy, narrowing, using
         self.connection = connection
         self._model = policy.model
@@ -79,7 +79,7 @@ class RowPlan:
 
     def is_for(self, policy: ResolvedPolicy) -> bool:
         """Whether nothing has changed since it was made."""
-        return self.policy is policy and self.made_under == _now()
+        return self.policy is policy and self.made_under == _now(self.connection)
 
     def spell(self, value: Any) -> tuple[Any, str]:
         """A value as it is asked for, and its spelling in keys and tags.
@@ -156,8 +156,8 @@ class RowPlan:
         return made(rows)
 
 
-def _now() -> tuple[Any, ...]:
-    return config(), site.generation
+def _now(connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
+    return config(), site.generation, place_of(connection)
 
 
 def why_no_rows(model: type[models.Model], name: str, using: str) -> tuple[RowPlan | None, str]:
@@ -188,8 +188,7 @@ def row_plan(
 
 
 def _narrowing(policy: ResolvedPolicy, name: str) -> Narrowing | None:
-    """The unique field that `name` is a lookup of, if rows are narrowed by it."""
-    name = name.removesuffix("__exact")
+    """The unique field of that name, if rows are narrowed by it."""
     if name == "pk":
         return policy.pk
     return policy.unique.get(name)

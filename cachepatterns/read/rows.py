@@ -50,7 +50,7 @@ def found_row(
     if asked is None:
         return None
     name, value = asked
-    plan, _reason = why_no_rows(model, name, using)
+    plan, _reason = why_no_rows(model, name.removesuffix("__exact"), using)
     if plan is None:
         return None
     try:

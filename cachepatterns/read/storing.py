@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from cachepatterns.conf import config
 from cachepatterns.core import codec
 from cachepatterns.core.codec import Row
-from cachepatterns.core.entry import pack
+from cachepatterns.core.entry import TOO_LARGE, pack
 from cachepatterns.exceptions import UnstorableValue
 from cachepatterns.read.question import Question
-
-TOO_LARGE = "too large"
 
 
 def make_entry(

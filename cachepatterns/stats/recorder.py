@@ -104,8 +104,11 @@ class Recorder:
                 thread = threading.Thread(
                     target=self._run, name="cachepatterns-stats", daemon=True
                 )
-                self._thread = thread
-                thread.start()
+                self._thread = thread  # which looks whether it is still the one
+                try:
+                    thread.start()
+                except RuntimeError:  # no more threads to be had: the next one tries again
+                    self._thread = None
 
     def _run(self) -> None:
         mine = self._thread

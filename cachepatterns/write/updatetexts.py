@@ -28,7 +28,7 @@ from cachepatterns.core.sqltext import statement
 from cachepatterns.narrowing import as_stored
 from cachepatterns.policy import ResolvedPolicy
 from cachepatterns.registry import site, table_name
-from cachepatterns.transactions import database_id, source_id
+from cachepatterns.transactions import database_id, place_of, source_id
 from cachepatterns.write.ahead import RegisteringMixin
 from cachepatterns.write.appending import tells_old_of, told_text
 from cachepatterns.write.changes import tells_its_table
@@ -68,7 +68,7 @@ def kept(
 ) -> Text | None:
     """The text, made when it is wanted for the second time: most are wanted once."""
     texts: dict[Any, Any] = connection.__dict__.setdefault(_TEXTS, {})
-    under = config(), site.generation
+    under = config(), site.generation, place_of(connection)
     made_for, made_under, text = texts.get(key, (None, None, None))
     is_known = made_for is policy and made_under == under
     if is_known and text is not _ASKED:

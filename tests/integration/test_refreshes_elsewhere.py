@@ -10,7 +10,7 @@ import django
 import msgspec
 import pytest
 from django.core import signing
-from django.db import connection
+from django.db import connection, transaction
 
 from cachepatterns import refresh_entry
 from cachepatterns.backends.store import current_store
@@ -23,6 +23,8 @@ from cachepatterns.read.pool import Pool
 from shop.home import BASE_DIR
 from tests.app.models import Item
 from tests.events import outcome_of, seen
+from tests.integration.threads import running
+from tests.policies import policy_of
 from tests.soft import clock, settled, tiers  # noqa: F401
 
 sent: list[str] = []
@@ -77,6 +79,47 @@ def test_a_hook_is_given_a_message_that_any_process_can_carry_out(handed, read):
     assert read() != answer
     refresh_entry(message)  # once more, as queues do it: there is a newer entry
     assert len(found.refreshes) == 1
+
+
+def message_of(handed, read):
+    """What is handed over to have an entry refreshed."""
+    read()
+    handed.ahead = 910
+    assert outcome_of(read) == "stale"
+    settled()
+    [message] = sent
+    handed.ahead = 0
+    return message
+
+
+def test_a_snapshot_is_published_by_nobody(handed):
+    """A worker's transaction begins · another commits and bumps · the worker takes the message."""
+    read = QUERIES["a row"]
+    message = message_of(handed, read)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("SELECT 1")
+        with running(lambda: Item.objects.filter(sku="s0").update(price=99)) as done:
+            done()
+        with seen() as found:
+            refresh_entry(message)
+    assert [e.result for e in found.refreshes] == [outcome.SKIPPED]
+    assert read() == 99
+
+
+def test_nor_what_nobody_has_committed(handed):
+    read = QUERIES["a row"]
+    with policy_of(Item, consistency="eventual"):
+        message = message_of(handed, read)
+        Item.objects.filter(sku="s0").update(stock=3)  # the entry is outdated
+        with transaction.atomic():
+            Item.objects.filter(sku="s0").update(price=99)
+            refresh_entry(message)
+            with running(read) as other:
+                assert other() == 0
+            transaction.set_rollback(True)
+        assert read() == 0
 
 
 def test_raw_sql_is_refreshed_here(handed):

@@ -8,6 +8,7 @@ import pytest
 from django.core.exceptions import FieldError
 from django.db import connections, models
 from django.db.models import Avg, Max, QuerySet
+from django.db.models.base import ModelBase
 from django.db.models.signals import post_init
 from django.test.utils import isolate_apps
 
@@ -328,14 +329,23 @@ def test_an_instance_made_past_init_is_the_one_from_db_makes(model):
 
 @pytest.mark.parametrize("what", ["__init__", "from_db", "__setattr__"])
 def test_a_model_with_ways_of_its_own_is_made_by_them(what, monkeypatch):
-    monkeypatch.setattr(Note, what, vars(Note).get(what) or _wrapped(what), raising=False)
-    is_stock.cache_clear()
-    try:
-        assert not is_stock(Note)
-    finally:
-        monkeypatch.undo()
-        is_stock.cache_clear()
     assert is_stock(Note)
+    monkeypatch.setattr(Note, what, vars(Note).get(what) or _wrapped(what), raising=False)
+    assert not is_stock(Note)
+    monkeypatch.undo()
+    assert is_stock(Note)
+
+
+def test_so_is_one_whose_class_calls_something_else():
+    class Calling(ModelBase):
+        def __call__(self, *args, **kwargs):
+            return super().__call__(*args, **kwargs)
+
+    class Called(models.Model, metaclass=Calling):  # noqa: DJ008
+        class Meta:
+            app_label = "another"
+
+    assert not is_stock(Called)
 
 
 def _wrapped(name):

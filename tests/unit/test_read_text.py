@@ -45,6 +45,10 @@ def test_every_table_is_counted_at_whatever_depth_it_stands(sql, relations):
         'SELECT "random", "now"."current_date" FROM "now"',
         "SELECT 'random() is only a text', 'nowhere' FROM \"t\"",
         'SELECT %(name)s, 1e10, 2.5E-3 FROM "t"',
+        'SELECT JULIANDAY("a"), TIME(6), DATE("a") FROM "t"',
+        'SELECT STRFTIME(\'%%Y\', "t"."a") FROM "t"',
+        "SELECT 'nowhere to be seen', 'now, or later' FROM \"t\"",
+        'SELECT 1 FROM (SELECT 1) AS "x" ("x")',
     ],
 )
 def test_what_the_orm_compiles_has_no_foreign_words(sql):
@@ -68,6 +72,14 @@ def test_what_the_orm_compiles_has_no_foreign_words(sql):
         ("SELECT 'today'::date", "'today'"),
         ("SELECT E'yesterday'::date", "e'yesterday'"),
         ("SELECT $$now$$::timestamptz", "$$now$$"),
+        ("SELECT ' now '::timestamptz", "' now '"),
+        ("SELECT 'today 10:00'::timestamptz", "'today 10:00'"),
+        ('SELECT "random"() FROM "t"', "random"),
+        ('SELECT 1 FROM "t" WHERE "getTotal"("t"."a") > 1', "gettotal"),
+        ('SELECT JULIANDAY() FROM "t"', "julianday"),
+        ('SELECT (TIME()) FROM "t"', "time"),
+        ("SELECT STRFTIME('%%Y') FROM \"t\"", "strftime"),
+        ('SELECT UNIX_TIMESTAMP() FROM "t"', "unix_timestamp"),
     ],
 )
 def test_a_word_that_is_not_known_to_be_pure_is_told_at_any_depth(sql, word):
@@ -103,3 +115,8 @@ def test_a_word_that_is_called_is_told_from_one_that_names_a_join():
         'SELECT cheap."sku" FROM "item" LEFT OUTER JOIN "item" cheap ON (dear(1) = 1)'
     )
     assert (found.foreign_words, found.called) == (("cheap", "dear"), {"dear"})
+
+
+def test_a_harmless_word_may_be_a_table():
+    sql = 'SELECT RANK() OVER (ORDER BY "a"), (SELECT 1 FROM log), POWER FROM "t", host JOIN rank'
+    assert read_text(sql).bare == {"log", "host", "rank", "power"}  # after a comma too

@@ -1,6 +1,7 @@
 """Readers and writers spell a tag alike, whichever Python value stands for the database's."""
 
 import datetime
+import enum
 import uuid
 
 import pytest
@@ -173,3 +174,28 @@ def test_tags_are_gathered_by_their_guards_in_their_order():
         guard: [name for name in TAGS if guard_of(name) == guard] for guard in map(guard_of, TAGS)
     }
     assert found["#"] == TAGS[3:]
+
+
+class Slug(str, enum.Enum):  # noqa: UP042 - whose `str()` is "Slug.A"
+    A = "a"
+
+
+class Number(int, enum.Enum):
+    FIVE = 5
+
+
+class Masked(str):
+    def __str__(self):
+        return "***"
+
+
+@pytest.mark.parametrize("text", [Slug.A, Masked("a")])
+@pytest.mark.parametrize("kind", ["text", "secret"])
+def test_a_text_is_spelled_by_what_it_holds(text, kind):
+    assert canonical(kind, text) == canonical(kind, "a")
+    assert tag("catalog", text) == tag("catalog", "a")
+
+
+def test_so_is_a_number():
+    assert canonical("integer", Number.FIVE) == canonical("integer", 5)
+    assert tag("catalog", Number.FIVE) == tag("catalog", 5)
