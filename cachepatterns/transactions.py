@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any
 from weakref import ref
 
@@ -310,8 +311,10 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
 def place_of(connection: BaseDatabaseWrapper) -> tuple[str, ...]:
     """Where a connection leads by its settings, all of which `database_id` and `source_id` go by:
     test runners, and sites that switch tenants, change them under a connection."""
-    place = connection.settings_dict
-    return place["NAME"], place["HOST"], place["PORT"], place["USER"]
+    return _place(connection.settings_dict)
+
+
+_place: Callable[[Any], tuple[str, ...]] = itemgetter("NAME", "HOST", "PORT", "USER")
 
 
 def aliases_by_database(aliases: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -80,7 +80,7 @@ def hear(connection: Any) -> None:
     finally:
         setattr(connection, _UNHEARD, ())
         said += [lost] * (len(unheard) - len(said))
-        _heard.waiting.extend((told, said[place]) for place, (_, told) in enumerate(unheard))
+        _heard.waiting.extend(zip([told for _, told in unheard], said, strict=True))
     if isinstance(lost, redis.TimeoutError):
         raise lost
 

@@ -212,19 +212,18 @@ class Lines:
     def put_back(self, connection: Any) -> None:
         """Keep a line that nobody uses any more, or give it back to the pool; and tell what was
         heard over it."""
+        if len(self._idle) < self._most:
+            self._idle.append(connection)
+            tell()
+            return
         try:
-            if len(self._idle) < self._most:
-                self._idle.append(connection)
-                return
-            try:
-                with contextlib.suppress(redis.TimeoutError):
-                    hear(connection)  # the pool's next user expects none of our answers
-            except BaseException:
-                connection.disconnect()
-                raise
-            finally:
-                self._pool.release(connection)
+            with contextlib.suppress(redis.TimeoutError):
+                hear(connection)  # the pool's next user expects none of our answers
+        except BaseException:
+            connection.disconnect()
+            raise
         finally:
+            self._pool.release(connection)
             tell()
 
     def leave(self, connection: Any) -> None:

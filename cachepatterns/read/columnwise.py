@@ -6,6 +6,7 @@ Django makes a new expression for each call; what it says is worked out once.
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import repeat
 from typing import Any
 
@@ -26,7 +27,7 @@ class Wanted(msgspec.Struct, frozen=True):
     spelled: tuple[tuple[str, str], ...]
     """The class and the column of each."""
     told: str
-    """All of that, to tell it from others."""
+    """A digest of all of that, to tell it from others."""
 
 
 def wanted_of(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wanted | None:
@@ -40,16 +41,20 @@ def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
     found: list[tuple[str | None, type, str]] = []
     # As Django orders them: those named by the caller first.
     for alias, asked in (*kwargs.items(), *zip(_NAMELESS, args, strict=False)):
-        given, options = getattr(asked, "_constructor_args", _NOTHING)
-        if type(asked) not in AGGREGATES or asked.distinct or asked.filter is not None:
-            return None  # as it may have been told since it was made
-        if options or len(given) != 1 or type(given[0]) is not str:
+        kind = type(asked)
+        if kind not in AGGREGATES:
             return None
-        found.append((alias, type(asked), given[0]))
+        given, options = asked._constructor_args
+        # As it was made, and as it may have been told since.
+        if options or len(given) != 1 or asked.distinct or asked.filter is not None:
+            return None
+        name = given[0]
+        if type(name) is not str:
+            return None
+        found.append((alias, kind, name))
     return tuple(found)
 
 
-_NOTHING: Any = ((), {})
 _NAMELESS = repeat(None)
 
 
@@ -89,4 +94,5 @@ def _wanted(model: Any, given: Given, generation: int) -> Wanted | None:
         spelled[alias] = kind.__name__, name
     if not spelled:
         return None
-    return Wanted(tuple(spelled), tuple(spelled.values()), repr([*spelled.items()]))
+    told = blake2b(repr([*spelled.items()]).encode(), digest_size=12).hexdigest()
+    return Wanted(tuple(spelled), tuple(spelled.values()), told)

@@ -111,14 +111,17 @@ def _is_listened_to(model: type[models.Model]) -> bool:
     )
 
 
+_stock: Any = models.Model
+_INIT, _FROM_DB = _stock.__init__, _stock.from_db.__func__
+
+
 def is_stock(model: type[models.Model]) -> bool:
     """Whether making an instance of `model` does nothing but what Django's own code does."""
-    stock: Any = models.Model
     loads: Any = model.from_db
     # Asked each time: libraries, and tests, put another one in its place late.
     return (
-        model.__init__ is stock.__init__
-        and loads.__func__ is stock.from_db.__func__
+        model.__init__ is _INIT
+        and loads.__func__ is _FROM_DB
         and model.__setattr__ is object.__setattr__
         and _is_plain(model)
     )

@@ -40,12 +40,13 @@ _PLANS = "_cachepatterns_row_plans"
 class RowPlan:
     """How the rows of a model are asked for by one field on one connection, and decoded.
 
-    Made once for the settings and the registry in force (`made_under`).
+    Made once for the settings and the registry in force, and for where the connection leads.
     """
 
     def __init__(self, policy: ResolvedPolicy, narrowing: Narrowing, using: str) -> None:
         connection = connections[using]
-        self.made_under = _now(connection)
+        self._config, self._generation = config(), site.generation
+        self._place = place_of(connection)
         self.policy, self.narrowing, self.using = policy, narrowing, using
         self.connection = connection
         self._model = policy.model
@@ -79,7 +80,12 @@ class RowPlan:
 
     def is_for(self, policy: ResolvedPolicy) -> bool:
         """Whether nothing has changed since it was made."""
-        return self.policy is policy and self.made_under == _now(self.connection)
+        return (
+            self.policy is policy
+            and self._config is config()
+            and self._generation == site.generation
+            and self._place == place_of(self.connection)
+        )
 
     def spell(self, value: Any) -> tuple[Any, str]:
         """A value as it is asked for, and its spelling in keys and tags.
@@ -154,10 +160,6 @@ class RowPlan:
             compiler.as_sql()
             made = self._instances[model] = Instances(compiler, self.using)
         return made(rows)
-
-
-def _now(connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
-    return config(), site.generation, place_of(connection)
 
 
 def why_no_rows(model: type[models.Model], name: str, using: str) -> tuple[RowPlan | None, str]:
