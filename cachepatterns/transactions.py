@@ -9,6 +9,9 @@ those registered earlier, run after it and see fresh data.
 But not within a `TestCase`, whose transaction nobody commits: there it would be among the hooks
 that `captureOnCommitCallbacks` counts and runs, and outlive the test. It is held by the block that
 the `TestCase` has put around the test, until that is left.
+
+Longer than most: whose transaction it is, whose session and which database are asked of one
+connection, by both journeys, and mostly together.
 """
 
 from __future__ import annotations

@@ -197,8 +197,7 @@ class Backend(Buffers, ABC):
         """Delete `key` if it still holds `token`."""
 
     def settle(self, *, wait: bool = True) -> None:
-        """Look at the answers that nobody has waited for; raises none of what they say. Without
-        `wait` only at those that have come."""
+        """Look at the answers nobody waited for; without `wait`, at those come. Raises nothing."""
         return
 
     # -- changes ------------------------------------------------------------------------

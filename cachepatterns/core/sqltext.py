@@ -7,7 +7,8 @@ be pure or a table alias makes a query unfit for the cache: `RANDOM()`, `NOW()`,
 function of the user's own, a table written without quotes in raw SQL are all seen here,
 at whatever depth they stand.
 
-Pure text, no database: the same functions serve the reading and the writing side.
+Pure text, no database: the same functions serve the reading and the writing side. Longer than most
+for that: both go by the same tokens.
 """
 
 from __future__ import annotations

@@ -6,10 +6,9 @@ has named, a reader stores what the COMMIT outdates, and if the writer dies nobo
 """
 
 import json
-import threading
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import current_store
@@ -17,6 +16,7 @@ from cachepatterns.write import fence as fences
 from tests.app.models import Item
 from tests.events import eventually
 from tests.integration.test_strict import listed, price, writers
+from tests.integration.test_transactions import in_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GUARD, MODEL = "late:guard:m", "late:tag:m"
@@ -27,21 +27,6 @@ ONE, TWO, LIST = f"{MODEL}:pk=1", f"{MODEL}:pk=2", f"{MODEL}:c=1"
 def without_outbox(settings):
     """Its event would be a write of its own."""
     settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "OUTBOX": False}
-
-
-def elsewhere(work):
-    found = []
-
-    def run():
-        try:
-            found.append(work())
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(20)
-    return found[0]
 
 
 def nothing(client):
@@ -74,11 +59,11 @@ def test_what_was_foreseen_takes_nothing_back_from_what_was_told(
         item.save()
         named = {key for entry in writers().values() for key in entry[1:]}
         assert {f"category={a.pk}", f"category={b.pk}"} <= {key.split(":")[-1] for key in named}
-        elsewhere(lambda: listed(a))  # the old list: it must not be kept
+        in_thread(lambda: listed(a))  # the old list: it must not be kept
         fences._open.clear()
-    assert elsewhere(lambda: len(listed(a))) == 1
+    assert in_thread(lambda: len(listed(a))) == 1
     eventually(lambda: listed(b) and not writers())  # who misses purges what has expired
-    assert elsewhere(lambda: len(listed(a))) == 1
+    assert in_thread(lambda: len(listed(a))) == 1
 
 
 @pytest.fixture
