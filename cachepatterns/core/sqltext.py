@@ -38,7 +38,9 @@ _TOKEN = re.compile(
 )
 CLOCK_LITERALS = frozenset({"now", "today", "tomorrow", "yesterday", "allballs", "localtime"})
 """Strings that databases read as 'the time it is' (`Now()` on SQLite compiles to one)."""
-_LONGEST_CLOCK = 40
+_WORDS = re.compile(r"[a-z]+")
+_MOST_WORDS = 6
+"""Of a time that is spelled in words; what has more is a sentence."""
 _CLOCKS = words("JULIANDAY DATE TIME DATETIME UNIX_TIMESTAMP STRFTIME")
 """Functions that tell the time it is where they are given no other (SQLite's, MySQL's)."""
 _ALIAS = re.compile(r"[A-Z]{1,2}[0-9]+\Z")
@@ -46,10 +48,9 @@ _ALIAS = re.compile(r"[A-Z]{1,2}[0-9]+\Z")
 
 def may_mean_now(text: str) -> bool:
     """Whether a database may take the text for a time that is never the same: ``now``, and
-    ``today 10:00``."""
-    if len(text) >= _LONGEST_CLOCK:
-        return False
-    return not CLOCK_LITERALS.isdisjoint(text.lower().split())
+    ``today, 10:00``, whatever the blanks around and within."""
+    found = _WORDS.findall(text.lower())
+    return len(found) <= _MOST_WORDS and not CLOCK_LITERALS.isdisjoint(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def test_every_table_is_counted_at_whatever_depth_it_stands(sql, relations):
         'SELECT %(name)s, 1e10, 2.5E-3 FROM "t"',
         'SELECT JULIANDAY("a"), TIME(6), DATE("a") FROM "t"',
         'SELECT STRFTIME(\'%%Y\', "t"."a") FROM "t"',
-        "SELECT 'nowhere to be seen', 'now, or later' FROM \"t\"",
+        "SELECT 'nowhere to be seen', 'a sentence of more than six words, now' FROM \"t\"",
         'SELECT 1 FROM (SELECT 1) AS "x" ("x")',
     ],
 )
@@ -74,6 +74,8 @@ def test_what_the_orm_compiles_has_no_foreign_words(sql):
         ("SELECT $$now$$::timestamptz", "$$now$$"),
         ("SELECT ' now '::timestamptz", "' now '"),
         ("SELECT 'today 10:00'::timestamptz", "'today 10:00'"),
+        ("SELECT 'today,10:00'::timestamptz", "'today,10:00'"),
+        (f"SELECT 'now{' ' * 90}'::timestamptz", f"'now{' ' * 90}'"),
         ('SELECT "random"() FROM "t"', "random"),
         ('SELECT 1 FROM "t" WHERE "getTotal"("t"."a") > 1', "gettotal"),
         ('SELECT JULIANDAY() FROM "t"', "julianday"),
