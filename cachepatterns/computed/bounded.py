@@ -35,14 +35,17 @@ def within(seconds: float, call: Callable[[], R], name: str) -> R:
     context = contextvars.copy_context()
 
     def run() -> None:
+        answer: tuple[R | None, BaseException | None]
         try:
             with claim.loading:  # nobody waits within a load
-                said.put((context.run(call), None))
+                answer = context.run(call), None
         except BaseException as error:
-            said.put((None, error))
-        finally:
+            answer = None, error
+        try:
             connections.close_all()
+        finally:
             _free.release()
+            said.put(answer)  # last: who has heard it finds nothing of it left
 
     threading.Thread(target=run, name=f"cachepatterns-{name}", daemon=True).start()
     try:
