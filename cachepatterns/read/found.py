@@ -17,6 +17,7 @@ from cachepatterns.backends.store import Store
 from cachepatterns.core import outcome, tag
 from cachepatterns.core.codec import Row
 from cachepatterns.core.entry import plain_rows, unpack
+from cachepatterns.exceptions import BackendError
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.read import shadowing
 from cachepatterns.read.deciding import decides_a_write
@@ -39,6 +40,10 @@ class Found:
         self.spelled = list(wanted)
         self.rows: list[Row] = []
         self.missing: list[str] = []
+        self.gone: list[str] = []
+        """Of those that were missing, the ones that the database does not have."""
+        self._served: dict[str, bytes | None] = {}
+        """The stamps of those that are not missing."""
         self._standing: dict[str, bytes | None] = {}
         self._payloads: list[bytes | None] = []
         self._negatives = 0
@@ -81,6 +86,7 @@ class Found:
                 found = served(values[number], standing)
             if found:
                 rows += found
+                self._served[stamps[number]] = own[number]
                 continue
             if found is not None:
                 deciding = decides_a_write() if deciding is None else deciding
@@ -90,8 +96,25 @@ class Found:
                 self._standing[stamps[number]] = own[number]
             else:
                 self._negatives += 1
+                self._served[stamps[number]] = own[number]
         if self.missing:
             self._standing[plan.model_stamp] = model_stamp
+            self._served[plan.model_stamp] = model_stamp
+
+    def still_stands(self, store: Store) -> bool:
+        """Whether nobody has written, since they were fetched, what was found: then it is what the
+        database had when it was asked for the missing.
+
+        The interleaving that this keeps away: one row is found, a transaction moves something
+        from it to another one and commits, and that one is loaded. Who adds up has it twice.
+        """
+        if len(self._served) < 2:  # nothing but the model's: one statement has told all
+            return True
+        try:
+            now = store.read(self._plan.guards, list(self._served))
+        except BackendError:
+            return False
+        return all(now.is_open) and list(now.values) == list(self._served.values())
 
     def shadow(self) -> None:
         """Compare one of the hits with the database (`read.shadowing`)."""
@@ -126,6 +149,11 @@ class Found:
             found.append(rows)
         return found
 
+    @property
+    def served(self) -> int:
+        """How many are not missing."""
+        return len(self.rows) + self._negatives
+
     def count(self, seconds: float) -> None:
         """Tell how those that are not missing were found."""
         fresh = len(self.rows) - sum(self._stale.values())
@@ -147,6 +175,7 @@ class Found:
             if rows is None:
                 return None
             found += rows
+        self._served = {}  # there is no moment to which all of them could belong
         return found
 
     def sift(self, started: float) -> None:
@@ -158,7 +187,7 @@ class Found:
         rows = told(partial(plan.load, [self.wanted[spelled] for spelled in self.missing]))
         took = time.perf_counter() - before
         there = {tag.canonical(plan.narrowing.kind, row[plan.index]) for row in rows}
-        gone = [spelled for spelled in self.missing if spelled not in there]
+        self.gone = gone = [spelled for spelled in self.missing if spelled not in there]
         if gone:
             self.missing = [spelled for spelled in self.missing if spelled in there]
             for stamp in plan.keys(gone)[1]:

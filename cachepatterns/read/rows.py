@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from django.db import connections, models
@@ -136,10 +137,11 @@ def _get_rows(plan: RowPlan, model: type[models.Model], wanted: dict[str, Any]) 
     else:
         if found.rows and config().SHADOW and random.random() < config().SHADOW:
             found.shadow()
-        found.count(time.perf_counter() - started)
         rows = found.rows
-        if found.missing:
-            rows = rows + _load_missing(store, plan, found, stamps, started)
+        if found.missing or found.gone:
+            rows = _with_missing(store, plan, found, stamps, started)
+        else:
+            found.count(time.perf_counter() - started)
     instances = plan.instances(rows, model)
     made = dict(zip(map(plan.value_of, instances), instances, strict=True))
     if rows is found.rows:
@@ -147,6 +149,29 @@ def _get_rows(plan: RowPlan, model: type[models.Model], wanted: dict[str, Any]) 
     # In the order in which they were asked for, as since Django 6.1.
     ordered = {value: made[value] for value in wanted.values() if value in made}
     return ordered if len(ordered) == len(made) else made
+
+
+def _with_missing(
+    store: Store,
+    plan: RowPlan,
+    found: Found,
+    stamps: dict[str, bytes] | None,
+    started: float,
+) -> list[Row]:
+    """All rows, as the database had them at one moment: those found, if they still stand after
+    the missing were loaded, and all from one statement otherwise."""
+    seconds = time.perf_counter() - started
+    rows = found.rows
+    if found.missing:
+        rows = rows + _load_missing(store, plan, found, stamps, started)
+    if found.still_stands(store):
+        found.count(seconds)
+        return rows
+    before = time.perf_counter()
+    rows = told(partial(plan.load, list(found.wanted.values())))
+    now = time.perf_counter()
+    count_rows(plan, outcome.MISS, now - started, found.served, now - before, reason=WRITER)
+    return rows
 
 
 def _load_missing(
@@ -162,7 +187,8 @@ def _load_missing(
     try:
         unfit = unfit or why_not_keep(connections[plan.using])
         before = time.perf_counter()
-        loaded = told(partial(plan.load, [found.wanted[spelled] for spelled in missing]))
+        asked = [found.wanted[spelled] for spelled in chain(missing, found.gone)]
+        loaded = told(partial(plan.load, asked))
     except Exception as error:
         spare = found.spare_rows(error)
         if spare is None:
