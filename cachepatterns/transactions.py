@@ -312,8 +312,9 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
 
 
 def place_of(connection: BaseDatabaseWrapper) -> tuple[str, ...]:
-    """Where a connection leads by its settings, all of which `database_id` and `source_id` go by:
-    test runners, and sites that switch tenants, change them under a connection."""
+    """Where a connection leads by its settings: test runners, and sites that switch tenants,
+    change them under a connection. What else `source_id` goes by is what its session is like, which
+    a connection that is open has been told already."""
     return _place(connection.settings_dict)
 
 
@@ -340,7 +341,7 @@ def source_id(connection: BaseDatabaseWrapper) -> str:
     place, session = primary_of(connection).settings_dict, connection.settings_dict
     options = session.get("OPTIONS") or {}
     parts = [str(place.get(key)) for key in ("HOST", "PORT", "NAME")]
-    parts += [str(session.get(key)) for key in ("USER", "TIME_ZONE")]
+    parts += [str(session.get("USER")), connection.timezone_name]
     parts += [str(options.get(key, "")) for key in _TELLING_OPTIONS]
     return _database_id(connection.vendor, *parts)
 

@@ -62,6 +62,17 @@ def test_entries_are_apart_where_the_answers_may_be(what):
     assert database_id(one) == database_id(other)
 
 
+def test_naive_times_of_another_zone_are_apart(settings):
+    """Without `USE_TZ` what is read is what the clocks of `TIME_ZONE` show."""
+    settings.USE_TZ = False
+    sources = set()
+    for zone in ("Asia/Tokyo", "Europe/Berlin"):
+        settings.TIME_ZONE = zone
+        one = connections["default"]
+        sources.add(source_id(type(one)(one.settings_dict, "other")))
+    assert len(sources) == 2
+
+
 def test_a_ttl_of_ones_own_is_an_entry_of_ones_own(goods):
     """Who asks for thirty seconds must not be handed what was stored for fifteen minutes."""
     query = Category.objects.filter(slug="a")
