@@ -313,8 +313,8 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
 
 def place_of(connection: BaseDatabaseWrapper) -> tuple[str, ...]:
     """Where a connection leads by its settings: test runners, and sites that switch tenants,
-    change them under a connection. What else `source_id` goes by is what its session is like, which
-    a connection that is open has been told already."""
+    change them under a connection. The rest of `source_id` is what its session is like, which a
+    connection that is open has been told already."""
     return _place(connection.settings_dict)
 
 

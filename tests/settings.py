@@ -3,7 +3,7 @@
 import os
 
 from shop.settings import *  # noqa: F403
-from shop.settings import CACHEPATTERNS, DATABASES, INSTALLED_APPS
+from shop.settings import CACHEPATTERNS, CACHES, DATABASES, INSTALLED_APPS
 from tests import mysql  # noqa: F401 - before Django looks for a driver
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.app", "tests.others"]
@@ -18,6 +18,14 @@ DATABASES = {
         "NAME": f"{_folder}/sqlite.db",
         "TEST": {"NAME": f"{_folder}/test.db"},
     },
+}
+
+# A server that gets no CPU for half a second has not failed; tests of one that has say how long
+# they wait.
+_patience = {"SOCKET_CONNECT_TIMEOUT": 20, "SOCKET_TIMEOUT": 20}
+CACHES = {
+    alias: {**options, "OPTIONS": {**options["OPTIONS"], **_patience}}
+    for alias, options in CACHES.items()
 }
 
 # Hashing passwords slowly is for attackers, not for tests.
