@@ -13,6 +13,7 @@ import redis
 
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.scripts import FENCE, LONG_FENCE, LONG_RELEASE, RELEASE
+from cachepatterns.core.entry import pack
 
 GUARD, OTHER, ENTRY = "p:guard:a@d", "p:guard:b@d", "p:row:a:1"
 RUN = "r" * 24
@@ -77,10 +78,18 @@ def begin(client, held):
     client.flushdb()
     for key in (*TAGS, MODEL):
         client.set(key, key.encode())
-    client.set(ENTRY, "".join([MODEL, TAGS[1], "witness"]).encode())
+    client.set(ENTRY, entry())
     client.set(OTHER, b"o" + RUN.encode())
     if held is not None:
         client.set(GUARD, held)
+
+
+def entry():
+    """Of a row by primary key, with the stamps that stand."""
+    return pack(
+        stamps=[MODEL.encode(), TAGS[1].encode()], stored_at=0, load_seconds=0, ttl=9,
+        row_count=0, signature="", body=b"", witness=b"witness",
+    )  # fmt: skip
 
 
 def alone_in(text):
@@ -123,7 +132,7 @@ def test_a_writer_is_registered_in_the_same_way(client, held, way, keys, mode):
 
 @pytest.mark.parametrize("script", [FENCE, LONG_FENCE], ids=["short", "long"])
 def test_an_empty_witness_vouches_for_nothing(client, script):
-    """It is in every entry."""
+    """Every entry ends with it."""
     for witness, registered in (("witness", "~"), ("", "*"), ("another", "*")):
         begin(client, b"o" + RUN.encode())
         run(

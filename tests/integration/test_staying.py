@@ -285,9 +285,9 @@ def backend(empty_cache):
     return backend
 
 
-def entry(stamps, told=WITNESS):
+def entry(stamps, told=WITNESS, body=b""):
     return pack(
-        stamps=stamps, stored_at=0, load_seconds=0, ttl=9, row_count=0, signature="", body=b"",
+        stamps=stamps, stored_at=0, load_seconds=0, ttl=9, row_count=0, signature="", body=body,
         witness=told,
     )  # fmt: skip
 
@@ -300,8 +300,18 @@ VOUCHERS = {
     "both were, and minted anew": ((b"n" * 16, b"s" * 16), entry([b"m" * 16, b"r" * 16]), False),
     "the row was, and minted anew": ((b"m" * 16, b"s" * 16), entry([b"m" * 16, b"r" * 16]), False),
     "it is elsewhere": ((b"m" * 16, b"r" * 16), entry([b"m" * 16, b"r" * 16], b"87654321"), False),
+    "a text of the row says it": (
+        (b"m" * 16, b"r" * 16), entry([b"m" * 16, b"r" * 16], b"87654321", WITNESS),
+        False,
+    ),
+    "a text of the row has the stamps": (
+        (b"m" * 16, b"r" * 16),
+        entry([b"n" * 16, b"s" * 16], WITNESS, b"\xc4\x10" + b"m" * 16 + b"\xc4\x10" + b"r" * 16),
+        False,
+    ),
+    "what stands is no stamp": ((b"m" * 999, b"r" * 16), entry([b"m" * 999, b"r" * 16]), False),
     "it does not say": ((b"m" * 16, b"r" * 16), entry([b"m" * 16, b"r" * 16], b""), False),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", VOUCHERS)
