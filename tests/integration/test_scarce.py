@@ -10,7 +10,7 @@ from django.db import connection
 
 from cachepatterns.backends.store import current_store
 from cachepatterns.core import entry
-from cachepatterns.read import loading
+from cachepatterns.read import claim, loading
 from cachepatterns.read.pool import pool
 from cachepatterns.stats.recorder import Recorder
 from tests.app.models import Everything, Item
@@ -42,6 +42,9 @@ def in_child(work) -> str:
 @pytest.mark.parametrize("held", ["flight", "lock"])
 def test_a_child_waits_for_none_of_its_parents_loads(goods, settings, monkeypatch, held):
     settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "FLIGHT_TIMEOUT": 3600}
+    # What its parent has claimed in Redis any process waits for, and rightly: where the load was
+    # known to take long, the child would, for half an hour.
+    monkeypatch.setattr(claim, "SLOW_SECONDS", 3600.0)
     pk, gate, parent = goods[2][0].pk, Gate(), os.getpid()
     store = current_store()
     original = store.store
