@@ -173,7 +173,7 @@ def test_the_near_cache_has_redis_asked_before_the_end(goods, settings, clock): 
     near.close()
 
 
-def test_a_tier_without_any_of_it_pays_nothing(goods):
+def test_a_tier_without_any_of_it_pays_nothing(goods, silent_recorder):
     with seen():
         listed()
     client = current_store().backend._client()
