@@ -132,7 +132,7 @@ rows = st.fixed_dictionaries(
     database=None,
     deadline=None,
     max_examples=int(os.environ.get("FIELD_EXAMPLES", "40")),
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_random_rows_come_back_as_they_are(using, values):
     row = Everything.objects.using(using).create(**values)

@@ -23,6 +23,8 @@ from tests.app.models import Item
 
 READS = int(os.environ.get("ORACLE_READS", "1500"))
 READERS, WRITERS = 3, 2
+ROLLED_BACK = 10**6
+"""What a rolled back write adds: more than all others together, and nobody may ever see it."""
 
 
 def in_autocommit(pk):
@@ -36,7 +38,7 @@ def in_transaction(pk):
 
 def rolled_back(pk):
     with transaction.atomic():
-        Item.objects.filter(pk=pk).update(stock=F("stock") + 1000)
+        Item.objects.filter(pk=pk).update(stock=F("stock") + ROLLED_BACK)
         transaction.set_rollback(True)
 
 
@@ -82,8 +84,7 @@ class Oracle:
                 got = next((i.stock for i in rows if i.pk == pk), known)
             with self._lock:
                 self.reads += 1
-                # A rolled back write adds a thousand: nobody may ever see one.
-                if got < known or got >= 1000:
+                if got < known or got >= ROLLED_BACK:
                     self.violations.append((pk, known, got))
 
     def write(self, dice):
