@@ -41,7 +41,9 @@ def listed(category):
 
 
 def guard():
-    """The guard of the items, as Redis holds it."""
+    """The guard of the items, as Redis holds it when all that was sent to it is done: a release
+    goes over another line than this question, which might come before it."""
+    current_store().settle()
     key = guard_key(config().PREFIX, f"app.item@{database_id(connection)}")
     return key, current_store().backend._client().get(key)
 
