@@ -5,7 +5,7 @@ Entries and tags are the primary's. The replica of these tests lags when it is t
 
 import random
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -152,6 +152,7 @@ def test_the_primarys_position_is_asked_when_the_stamps_are_held(replica, price)
 def test_a_position_asked_before_the_stamps_would_let_an_old_value_in(replica, monkeypatch):
     """The same with the two in the wrong order: the test before must be able to fail."""
     early = primary.position_of(connections["default"])
+    eventually(lambda: replica.ask(f"SELECT pg_last_wal_replay_lsn() >= '{early.lsn}'"))
     replica.hold()
     monkeypatch.setattr(replay, "position_of", lambda connection: early)
     with written_before_stamps_are_minted(9):
@@ -224,9 +225,15 @@ def test_a_reader_waits_a_moment_for_a_replica_that_is_almost_there(replica, set
 
 def test_a_replica_of_an_idle_primary_is_not_taken_to_lag(replica):
     """The next record would stand behind the header of a new file, where no replica is yet."""
-    ask(replica.primary, "SELECT pg_switch_wal()")
-    replica.catch_up()
-    assert reason_of(lambda: row("replica")) == ""
+
+    def reason():
+        invalidate(Item)
+        ask(replica.primary, "SELECT pg_switch_wal()")
+        replica.catch_up()
+        return reason_of(lambda: row("replica"))
+
+    # A primary is not quite idle while it notes by itself which transactions run.
+    assert "" in (reason() for _ in range(5))
 
 
 def test_a_hit_opens_no_connection(replica, price):
@@ -357,14 +364,16 @@ def test_a_primary_that_hangs_holds_up_nobody_who_reads_from_the_replica(replica
     kept()
     invalidate(Item)
     family = psutil.Process(replica.primary.pid).children(recursive=True)
-    for process in family:
-        process.suspend()
     try:
+        for process in family:
+            with suppress(psutil.NoSuchProcess):  # of a connection that was just closed
+                process.suspend()
         with running(lambda: reason_of(lambda: row("replica"))) as reason:
             assert reason() == "primary not asked"
     finally:
         for process in family:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
         monkeypatch.setattr(primary, "ASK_SECONDS", 20)
     kept()
 
