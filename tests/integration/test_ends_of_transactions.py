@@ -161,7 +161,7 @@ def test_a_child_forked_within_a_transaction_leaves_the_parents_registration_alo
 ):
     """The child neither renews it (it would outlast its writer) nor takes it back, and what
     the child writes is registered, and renewed, by itself."""
-    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "FENCE_SECONDS": 1}
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "FENCE_SECONDS": 2}
     pk, other = goods[2][0].pk, goods[2][1].pk
     price(pk), price(other)
 
@@ -183,7 +183,7 @@ def test_a_child_forked_within_a_transaction_leaves_the_parents_registration_alo
         assert theirs != mine
         ((registered, *_),) = writers().values()
         # It lives on for longer than one registration does; ours is never back.
-        eventually(lambda: writers()[theirs][0] > registered + 1500)
+        eventually(lambda: writers()[theirs][0] > registered + 2500)
         assert set(writers()) == {theirs}
         os.write(commit, b"!")
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
