@@ -20,7 +20,7 @@ from cachepatterns.exceptions import BackedOff, BackendError, UncacheableResult
 from cachepatterns.read import softly
 from cachepatterns.read.pool import pool
 from tests.app.models import Item
-from tests.events import seen
+from tests.events import eventually, seen
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,6 +69,7 @@ def test_one_that_does_not_answer_in_time_is_a_timeout_and_nothing_is_kept(servi
     service.says = "nothing"
     with pytest.raises(TimeoutError, match=r"took longer than 0.05 s"):
         asking(service, timeout=0.05)()
+    eventually(lambda: service.calls == 1)  # its thread may not have come that far by then
     service.says = 7
     service.go_on.set()
     rate = asking(service, timeout=20)  # the same value: it is kept under the key

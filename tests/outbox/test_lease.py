@@ -119,7 +119,7 @@ def test_a_commit_after_the_question_is_not_vouched_for_by_the_answer(
     eventually(lambda: price(pk) == 9)
     assert waiting() == 1
     assert outcome_of(lambda: price(pk)) == "miss"
-    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "LEASE_SECONDS": 5}
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "LEASE_SECONDS": 3600}
     relay.round()
     price(pk)
     assert (outcome_of(lambda: price(pk)), price(pk)) == ("hit", 9)
@@ -139,6 +139,8 @@ def test_redis_away_at_a_write_whose_process_then_dies(outbox, settings, tmp_pat
     """It comes back with everything it had, the old entry and its stamps too."""
     with EmbeddedValkey(tmp_path) as server:
         default = {**settings.CACHES["default"], "LOCATION": server.url}
+        # What the write sends while the server is paused is waited for in vain.
+        default["OPTIONS"] = {**default["OPTIONS"], "SOCKET_TIMEOUT": 0.5}
         settings.CACHES = {**settings.CACHES, "default": default}
         settings.CACHEPATTERNS = {
             **settings.CACHEPATTERNS,
@@ -158,7 +160,7 @@ def test_redis_away_at_a_write_whose_process_then_dies(outbox, settings, tmp_pat
             eventually(lambda: not current_store().is_open and not is_leased())
             assert [event.token for event in _waiting()] == [""]
             assert price(item.pk) == 9
-            settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "LEASE_SECONDS": 5}
+            settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "LEASE_SECONDS": 3600}
             relay.round()
             eventually(lambda: outcome(item) == "hit")  # what it had sent late has expired
             assert price(item.pk) == 9
@@ -174,11 +176,11 @@ def _waiting():
     return InvalidationEvent.objects.filter(delivered_at=None)
 
 
-@pytest.mark.parametrize("seconds", [0.3, 5])
+@pytest.mark.parametrize("seconds", [100, 3600])
 def test_the_lease_lasts_as_long_as_the_settings_say(goods, relay, settings, seconds):
     settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "LEASE_SECONDS": seconds}
     relay.round()
     (info,) = current_store().backend.inspect(
         [lease_key(config().PREFIX, database_id(connection))]
     )
-    assert 0 < info.ttl <= seconds
+    assert seconds - 60 < info.ttl <= seconds
