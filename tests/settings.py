@@ -20,12 +20,11 @@ DATABASES = {
     },
 }
 
-# A server that gets no CPU for half a second has not failed; tests of one that has say how long
-# they wait.
-_patience = {"SOCKET_CONNECT_TIMEOUT": 20, "SOCKET_TIMEOUT": 20}
+# A machine that is busy for half a second is no server that is dead. Where one is, a test says so,
+# and waits for it less long.
+PATIENCE = {"SOCKET_CONNECT_TIMEOUT": 20, "SOCKET_TIMEOUT": 20}
 CACHES = {
-    alias: {**options, "OPTIONS": {**options["OPTIONS"], **_patience}}
-    for alias, options in CACHES.items()
+    name: {**cache, "OPTIONS": {**cache["OPTIONS"], **PATIENCE}} for name, cache in CACHES.items()
 }
 
 # Hashing passwords slowly is for attackers, not for tests.

@@ -14,6 +14,7 @@ from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import Store
 from cachepatterns.exceptions import BackendError
 from shop.servers import EmbeddedValkey
+from tests.backends.conftest import impatient
 
 GUARD, KEY = "test:guard:a@d", "test:row"
 
@@ -343,7 +344,7 @@ def test_who_waits_in_vain_for_what_was_sent_does_not_wait_again(stopped):
     heard = Heard()
     os.kill(server.pid, signal.SIGSTOP)
     backend.release("token", [GUARD], [], life=60.0, heard=heard)
-    with pytest.raises(BackendError, match="timeout"):
+    with impatient(backend), pytest.raises(BackendError, match="timeout"):
         backend.read([GUARD], [])
     assert [error.kind for error in heard] == ["timeout"]
 
@@ -384,7 +385,8 @@ def test_a_release_that_times_out_is_owed(stopped):
     store.fence("token", {GUARD: ["test:tag:a@d:*"]})
     os.kill(server.pid, signal.SIGSTOP)
     store.release("token", [GUARD], ["test:tag:a@d:*"])
-    store.settle()
+    with impatient(backend):
+        store.settle()
     assert (store.undelivered, store.is_open) == (1, True)
 
 
@@ -392,7 +394,8 @@ def test_a_release_is_waited_for_where_the_registration_may_not_stand(stopped):
     backend, server = stopped
     store = Store(backend)
     os.kill(server.pid, signal.SIGSTOP)
-    assert not store.release("token", [GUARD], ["test:tag:a@d:*"], wait=True)
+    with impatient(backend):
+        assert not store.release("token", [GUARD], ["test:tag:a@d:*"], wait=True)
     assert store.undelivered == 1
 
 
