@@ -379,7 +379,8 @@ def test_a_release_whose_script_was_forgotten_is_made_once_more(stopped):
     assert backend.get_many([GUARD])[0].startswith(b"o")
 
 
-def test_a_release_that_times_out_is_owed(stopped):
+def test_a_release_that_times_out_is_owed(stopped, settings):
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "BREAKER_SECONDS": 3600}
     backend, server = stopped
     store = Store(backend)
     store.fence("token", {GUARD: ["test:tag:a@d:*"]})

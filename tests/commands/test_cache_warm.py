@@ -198,7 +198,7 @@ def test_a_queryset_is_warmed_with_its_own_lifetime_and_tags(run, items, monkeyp
     """Otherwise it would be another entry than the one that its readers ask for."""
 
     def lively():
-        return Item.objects.filter(active=True).cached(ttl=7, tags=[tag("homepage")])
+        return Item.objects.filter(active=True).cached(ttl=70, tags=[tag("homepage")])
 
     monkeypatch.setattr(ItemPolicy, "warm", lambda self: [lively()])
     assert run("cache_warm", "app.Item").code == 0
