@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from cachepatterns.backends import incarnation
 from cachepatterns.backends.locmem import LocMemBackend
 from cachepatterns.backends.redis import RedisBackend
 from shop.servers import EmbeddedValkey
@@ -19,6 +20,12 @@ def backend(request):
         return LocMemBackend()
     request.getfixturevalue("empty_cache")
     return RedisBackend("default")
+
+
+@pytest.fixture
+def never_by_itself(monkeypatch):
+    """Nobody asks again because some time has passed: not between two commands of a test."""
+    monkeypatch.setattr(incarnation, "ASK_AGAIN_SECONDS", 3600.0)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ from shop.servers import EmbeddedValkey
 from tests.backends.conftest import GUARD, impatient
 from tests.faults.proxy import Proxy
 
+pytestmark = pytest.mark.usefixtures("never_by_itself")
+
 OWN, OTHER = "test:tag:a@d:*", "test:tag:b@d:*"
 
 

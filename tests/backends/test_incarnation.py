@@ -65,12 +65,6 @@ def scene(tmp_path, settings):
         yield Scene(primary, tmp_path / "b", settings)
 
 
-@pytest.fixture
-def never_by_itself(monkeypatch):
-    """Nobody asks again because some time has passed."""
-    monkeypatch.setattr(incarnation, "ASK_AGAIN_SECONDS", 3600.0)
-
-
 def test_connections_agree_in_the_end_on_who_is_there(scene):
     with scene.first_replica():
         now = run_of(scene.late)

@@ -16,6 +16,8 @@ from cachepatterns.exceptions import BackendError
 from shop.servers import EmbeddedValkey
 from tests.backends.conftest import impatient
 
+pytestmark = pytest.mark.usefixtures("never_by_itself")
+
 GUARD, KEY = "test:guard:a@d", "test:row"
 
 

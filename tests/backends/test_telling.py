@@ -26,6 +26,8 @@ from shop.servers import EmbeddedValkey
 from tests.backends.conftest import GUARD
 from tests.events import eventually
 
+pytestmark = pytest.mark.usefixtures("never_by_itself")
+
 LINES = 120
 
 
