@@ -1,7 +1,5 @@
-import contextlib
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -26,29 +24,6 @@ def backend(request):
 def never_by_itself(monkeypatch):
     """Nobody asks again because some time has passed: not between two commands of a test."""
     monkeypatch.setattr(incarnation, "ASK_AGAIN_SECONDS", 3600.0)
-
-
-@contextlib.contextmanager
-def impatient(backend: RedisBackend, seconds: float = 0.2) -> Iterator[None]:
-    """For what is waited for in vain: answers are given up after `seconds` within the block.
-
-    Only there: a server that runs may be late with its answer, on a busy machine.
-    """
-    pool = backend.lines._pool
-    patience = pool.connection_kwargs["socket_timeout"]
-
-    def wait_for(seconds: float) -> None:
-        pool.connection_kwargs["socket_timeout"] = seconds
-        for connection in (*pool._in_use_connections, *pool._available_connections):
-            connection.socket_timeout = seconds
-            if connection._sock is not None:
-                connection._sock.settimeout(seconds)
-
-    wait_for(seconds)
-    try:
-        yield
-    finally:
-        wait_for(patience)
 
 
 @pytest.fixture

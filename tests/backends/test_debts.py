@@ -14,8 +14,9 @@ from cachepatterns.backends.lines import Lines
 from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import Store
 from shop.servers import EmbeddedValkey
-from tests.backends.conftest import GUARD, impatient
+from tests.backends.conftest import GUARD
 from tests.faults.proxy import Proxy
+from tests.impatience import impatient
 
 pytestmark = pytest.mark.usefixtures("never_by_itself")
 

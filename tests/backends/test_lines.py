@@ -14,7 +14,7 @@ from cachepatterns.backends.redis import RedisBackend
 from cachepatterns.backends.store import Store
 from cachepatterns.exceptions import BackendError
 from shop.servers import EmbeddedValkey
-from tests.backends.conftest import impatient
+from tests.impatience import impatient
 
 pytestmark = pytest.mark.usefixtures("never_by_itself")
 

@@ -16,28 +16,17 @@ from shop.servers import EmbeddedValkey
 from tests.app.models import Item
 from tests.calm import nobody_writes
 from tests.events import eventually, outcome_of, seen
+from tests.impatience import impatient
 
 
 @pytest.fixture
-def patience():
-    """Seconds for which an answer of Redis is waited for: longer than a busy machine takes."""
-    return 20
-
-
-impatient = pytest.mark.parametrize("patience", [0.2])
-"""For tests in which none comes."""
-
-
-@pytest.fixture
-def own_valkey(tmp_path, settings, transactional_db, patience):
+def own_valkey(tmp_path, settings, transactional_db):
     """A Valkey of this test's own, to be hurt; no breaker unless the test wants one."""
     with EmbeddedValkey(Path(tmp_path)) as server:
         default = {**settings.CACHES["default"], "LOCATION": server.url}
         settings.CACHES = {**settings.CACHES, "default": default}
         settings.CACHEPATTERNS = {"BREAKER_SECONDS": 0, "FENCE_SECONDS": 0.5}
         nobody_writes()
-        options = {"SOCKET_CONNECT_TIMEOUT": patience, "SOCKET_TIMEOUT": patience}
-        settings.CACHES = {**settings.CACHES, "default": {**default, "OPTIONS": options}}
         yield server
         caches["default"].close()
 
@@ -67,12 +56,11 @@ def test_a_killed_server_costs_no_page_its_answer(item, own_valkey):
     assert found.errors[0].kind == "connection"
 
 
-@impatient
 def test_a_stopped_server_times_out_and_the_database_answers(item, own_valkey):
     price(item)
     os.kill(own_valkey.pid, signal.SIGSTOP)
     try:
-        with seen() as found:
+        with impatient(current_store().backend), seen() as found:
             assert price(item) == 1
         assert found.outcomes == ["error"]
         assert found.errors[0].kind == "timeout"
@@ -144,14 +132,14 @@ def test_of_many_rows_a_damaged_one_is_a_counted_error_and_the_others_are_hits(i
     assert [(read.outcome, read.count) for read in found.reads] == [("hit", 3)]
 
 
-@impatient
 def test_a_bump_that_fails_is_delivered_before_this_process_reads_again(item, own_valkey):
     assert price(item) == 1
     os.kill(own_valkey.pid, signal.SIGSTOP)
     try:
-        Item.objects.filter(pk=item.pk).update(price=5)
-        assert current_store().undelivered > 0
-        assert price(item) == 5
+        with impatient(current_store().backend):
+            Item.objects.filter(pk=item.pk).update(price=5)
+            assert current_store().undelivered > 0
+            assert price(item) == 5
     finally:
         os.kill(own_valkey.pid, signal.SIGCONT)
     assert price(item) == 5
