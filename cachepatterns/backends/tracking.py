@@ -30,7 +30,8 @@ log = BurstLog()
 
 
 class Lost(Exception):
-    """Another server answers now: what it has forgotten it will not tell."""
+    """Another server answers now, or over another connection: what it has forgotten, or was never
+    asked to tell, it will not tell."""
 
 
 class Tracking:
@@ -110,6 +111,7 @@ class Tracking:
         connection = self._connection = self._connect()
         try:
             connection.connect()
+            asked = connection._sock
             connection._get_parser().set_invalidation_push_handler(self._told)
             who = Incarnation(connection)
             run = who.ask(connection)
@@ -119,6 +121,9 @@ class Tracking:
                 sent, wanted = time.monotonic(), self._wanted
                 connection.send_command(*_words(wanted - self.heard))
                 connection.read_response()
+                # redis-py's health check may have connected again by itself.
+                if connection._sock is not asked:
+                    raise Lost("the connection was made anew, and nothing is told over it")
                 self.confirmed_at, self.heard = sent, wanted
                 self._hear_until(connection, sent + self.beat)
         finally:

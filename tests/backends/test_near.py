@@ -6,6 +6,8 @@ import time
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cachepatterns.backends.near import OVERHEAD, NearCache
 from cachepatterns.backends.store import Store, make_backend
@@ -25,7 +27,7 @@ def entry(body=b"x"):
 class Near:
     """A near-cache on a connection of its own, and what it hears."""
 
-    def __init__(self, url, most=10_000):
+    def __init__(self, url, most=10_000, **more):
         backend = make_backend("default")
         self.heard = []
 
@@ -40,7 +42,7 @@ class Near:
 
             self.tracking = backend.tracking(hears, loses)
             # A machine that is busy is no server that is dead.
-            pool = redis.ConnectionPool.from_url(url, protocol=3, socket_timeout=60)
+            pool = redis.ConnectionPool.from_url(url, protocol=3, socket_timeout=60, **more)
             self.tracking._connect = pool.make_connection
             return self.tracking
 
@@ -75,8 +77,8 @@ def client(redis_url):
 def near(client, redis_url):
     made = []
 
-    def make(url="", most=10_000):
-        made.append(Near(url or redis_url, most=most))
+    def make(url="", most=10_000, **more):
+        made.append(Near(url or redis_url, most=most, **more))
         return made[-1]
 
     yield make
@@ -157,6 +159,31 @@ def test_a_connection_that_is_silent_serves_nothing_older_than_is_accepted(near,
         eventually(lambda: "lost" in one.heard)
         assert not one.has("a", accepted=600.0)
         one.live(accepted=0.4)
+
+
+def test_a_connection_that_its_client_makes_anew_by_itself_is_trusted_no_more(near, client):
+    """The interleaving that must not happen: a health check finds the connection dead, connects
+    again and goes on; a tag changes, and the new connection, which nobody has asked to tell, only
+    answers that all is well."""
+    port = client.connection_pool.connection_kwargs["port"]
+    with Proxy(port) as proxy:
+        one = near(
+            f"redis://127.0.0.1:{proxy.port}/{client.connection_pool.connection_kwargs['db']}",
+            health_check_interval=0.5,
+            retry=Retry(NoBackoff(), 1),
+        )
+        one.live().keep("a")
+        proxy.swallow()
+        # By then the health check waits for an answer.
+        eventually(lambda: time.monotonic() - one.tracking.confirmed_at > 2)
+        healed = time.monotonic()
+        proxy.heal()
+        client.set(TAG, "new")
+        eventually(lambda: one.tracking.confirmed_at > healed)
+        assert not one.has("a")
+        one.live().keep("a")
+        client.set(TAG, "newer")
+        eventually(lambda: not one.has("a"))
 
 
 def test_nothing_is_kept_before_anybody_listens(near, client):
