@@ -28,8 +28,11 @@ from cachepatterns.core.key import heard_under
 if TYPE_CHECKING:
     from cachepatterns.core.entry import Entry
 
-OVERHEAD = 600
-"""Bytes that are counted for each entry beside its body: key, cells, bookkeeping."""
+OVERHEAD = 100
+"""Bytes that are counted for each entry beside its body and what it rests on."""
+EACH = 300
+"""Those that are counted for each stamp or guard that it rests on: name, cell, stamp. Many of them
+take more than most bodies do."""
 
 Changed = Callable[[Iterable[str] | None], object]
 Listen = Callable[[Changed, Callable[[], object]], Tracking | None]
@@ -54,7 +57,7 @@ class _Kept:
         self.entry = entry
         self.cells = cells
         self.until = until
-        self.size = len(entry.body) + OVERHEAD
+        self.size = len(entry.body) + OVERHEAD + EACH * len(cells)
         self.was_used = False
 
 

@@ -3,13 +3,14 @@
 import os
 import threading
 import time
+import tracemalloc
 
 import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cachepatterns.backends.near import OVERHEAD, NearCache
+from cachepatterns.backends.near import EACH, OVERHEAD, NearCache
 from cachepatterns.backends.store import Store, make_backend
 from cachepatterns.backends.tracking import Tracking
 from cachepatterns.core.entry import Entry
@@ -263,16 +264,41 @@ def test_the_server_takes_what_stands_for_each_kind_of_key(near, client):
 
 
 def test_it_holds_so_many_bytes_and_lets_go_of_what_is_not_used(near, client):
-    one = near(most=10 * (OVERHEAD + 100)).live()
+    most = 10 * (OVERHEAD + 2 * EACH + 100)
+    one = near(most=most).live()
     for number in range(30):
         one.keep(str(number), body=b"x" * 100)
         assert one.has("0")
     assert len(one.cache) == 10
-    assert one.cache.size == 10 * (OVERHEAD + 100)
+    assert one.cache.size == most
     assert one.has("29")
     one.keep("large", body=b"x" * 10_000)
     assert not one.has("large")
     assert len(one.cache) == 10
+
+
+@pytest.mark.parametrize("rests_on", [3, 34])
+def test_so_many_bytes_are_what_it_takes(rests_on):
+    """What an entry rests on counts too: 32 keys of rows, which each has for itself, weigh more
+    than a small answer."""
+    tracking = Tracking(lambda: None, changed=len, lost=len)
+    tracking.start = tracking.stop = lambda: None
+    cache = NearCache(lambda *_: tracking, most=lambda: 1_000_000)
+    model = "cp:tag:shop.product@3f2a1b2c"
+    cache.expect([GUARD, model], 60.0)
+    tracking.confirmed_at, tracking.heard = time.monotonic(), frozenset({GUARD, model})
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            keys = [GUARD, model, *(f"{model}:pk={number * 100 + n}" for n in range(rests_on - 2))]
+            stamps = [os.urandom(12) for _ in keys[1:]]
+            kept = Entry(2, stamps, 0, 0, 60, 1, "i", 0, os.urandom(100))
+            cache.put(f"cp:q:shop.product:{number:064}", kept, cache.expect(keys, 60.0), 60.0)
+        took, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0 < cache.size <= 1_000_000
+    assert took < 1.3 * 1_000_000
 
 
 def test_an_entry_is_not_served_beyond_its_own_ttl(client):
