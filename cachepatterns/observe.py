@@ -8,6 +8,7 @@ once per burst and never disturbs a read or a write.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -143,6 +144,7 @@ Listener = Callable[[Event], None]
 
 _listeners: tuple[Listener, ...] = ()
 _lock = threading.Lock()
+"""Held for a moment only: by who subscribes, and by whatever is logged in bursts."""
 
 
 def subscribe(listener: Listener) -> None:
@@ -203,11 +205,10 @@ class BurstLog:
     clock: Callable[[], float] = time.monotonic
     _last: float = field(default=float("-inf"))
     _suppressed: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def log(self, message: str, *args: object, exc_info: bool = False) -> bool:
         """Log `message` unless one was logged less than `interval` seconds ago."""
-        with self._lock:
+        with _lock:
             now = self.clock()
             if now - self._last < self.interval:
                 self._suppressed += 1
@@ -218,5 +219,13 @@ class BurstLog:
         logger.log(self.level, message, *args, exc_info=exc_info)
         return True
 
+
+def _after_fork() -> None:
+    """A lock that another thread held is held for ever."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 listener_errors = BurstLog()

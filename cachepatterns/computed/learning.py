@@ -8,6 +8,7 @@ that have learnt different things never take each other's entries for theirs.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -20,8 +21,12 @@ class Learnt:
     """By the keys of values, further tags. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.unlock()
         self._tags: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+
+    def unlock(self) -> None:
+        """After a fork: whoever may have held the lock is not here."""
+        self._lock = threading.Lock()
 
     def of(self, key: str) -> tuple[str, ...]:
         """The further tags of the value under `key`, in an order of their own."""
@@ -45,3 +50,5 @@ class Learnt:
 
 
 learnt = Learnt()
+
+os.register_at_fork(after_in_child=learnt.unlock)

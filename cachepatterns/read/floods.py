@@ -9,6 +9,7 @@ at all behind, and what is there is then loaded once more, as any miss, under st
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -67,3 +68,5 @@ def narrow(stamps: Sequence[str], standing: Sequence[bytes | None]) -> tuple[str
 
 floods = Floods()
 """Those of this process."""
+
+os.register_at_fork(after_in_child=floods.forget)
