@@ -110,11 +110,14 @@ class Found:
         """
         if len(self._served) < 2:  # nothing but the model's: one statement has told all
             return True
+        # What its policy has served though it is invalidated may rest on nothing that stands: it
+        # is of no moment, and whoever refreshes it mints anew.
+        held = {key: stamp for key, stamp in self._served.items() if stamp is not None}
         try:
-            now = store.read(self._plan.guards, list(self._served))
+            now = store.read(self._plan.guards, list(held))
         except BackendError:
             return False
-        return all(now.is_open) and list(now.values) == list(self._served.values())
+        return all(now.is_open) and list(now.values) == list(held.values())
 
     def shadow(self) -> None:
         """Compare one of the hits with the database (`read.shadowing`)."""

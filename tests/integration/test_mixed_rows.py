@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection, transaction
 from django.db.models import QuerySet, prefetch_related_objects
+from django.test.utils import CaptureQueriesContext
 from redis import ResponseError
 
 from cachepatterns.backends.errors import RedisError
@@ -15,6 +16,7 @@ from tests.app.models import Category, Item
 from tests.events import seen
 from tests.integration.test_transactions import in_thread
 from tests.policies import policy_of
+from tests.soft import clock, settled, tiers  # noqa: F401
 
 
 @pytest.fixture
@@ -177,3 +179,23 @@ def test_eventual_models_too_once_it_was_told(goods):
         Item.objects.get(pk=first)
         with once("before", lambda: spend((first, second))):
             assert total(Item.objects.in_bulk([first, second]).values()) == 1
+
+
+@pytest.mark.parametrize("is_coarse", [False, True])
+def test_what_is_served_though_it_is_invalidated_stays_so(two, settings, clock, is_coarse):  # noqa: F811
+    """Its stamps are gone, and come back when it is refreshed: that is no writer's doing, and the
+    policy is there to spare the database."""
+    first, _second = two
+    tiers(settings, stale_for=600)
+    with policy_of(Item, consistency="eventual", serve_invalidated=30.0):
+        Item.objects.get(pk=first)
+        if is_coarse:
+            Item.objects.update(price=9)
+        else:
+            Item.objects.filter(pk=first).update(price=9)
+        with CaptureQueriesContext(connection) as queries, seen() as found:
+            Item.objects.in_bulk(two)
+        settled()
+    assert len(queries) == 1
+    told = [(read.outcome, read.reason) for read in found.reads]
+    assert told == [("miss", ""), ("stale", "invalidated")]
