@@ -111,13 +111,15 @@ class HotReads:
             sampling.renew()
         repeated = [(key, slot) for key, slot in list(slots.items()) if slot.seen > 1]
         repeated.sort(key=lambda pair: pair[1].certain, reverse=True)
-        told = {key: slot for key, slot in repeated[:REPORTED] if slot.certain > slot.told}
+        # As it is now: readers go on while it is told.
+        certain = {key: slot.certain for key, slot in repeated[:REPORTED]}
+        told = {key: slot for key, slot in repeated[:REPORTED] if certain[key] > slot.told}
         if not told:
             return
-        counters = {_field(key, slot): slot.certain - slot.told for key, slot in told.items()}
+        counters = {_field(key, slot): certain[key] - slot.told for key, slot in told.items()}
         backend.add({hour_key(at): counters}, KEPT_HOURS * HOUR)
-        for slot in told.values():
-            slot.told = slot.certain
+        for key, slot in told.items():
+            slot.told = certain[key]
         kept = {key: slot.remembered for key, slot in told.items() if slot.remembered is not None}
         if kept:
             ttl = KEPT_HOURS * HOUR

@@ -67,6 +67,22 @@ def test_a_key_that_took_another_s_place_is_not_told_as_read_as_often(clock):
     assert found.get("late", 2) == 2
 
 
+def test_what_is_read_while_it_is_told_is_told_the_next_time(clock):
+    reads, backend = HotReads(clock), current_store().backend
+
+    class Meanwhile:
+        def add(self, *args):
+            backend.add(*args)
+            reads.take(Asked("k"), 10, None)
+
+    reads.flush(backend)  # the minute's first
+    for _ in range(3):
+        reads.take(Asked("k"), 10, None)
+    reads.flush(Meanwhile())
+    reads.flush(backend)
+    assert [each.reads for each in module.hottest(at=clock.now)] == [40]
+
+
 def test_flushes_add_up_and_minutes_begin_anew(clock):
     one, other = HotReads(clock), HotReads(clock)
     backend = current_store().backend
