@@ -138,7 +138,7 @@ def _read(
                 return rows
         if rows:
             if cells is not None and payload is not None:
-                _keep_near(store, question, payload, cells)
+                _keep_near(store, question, payload, cells, started)
             count_read(question, outcome.HIT, started)
             if config().SHADOW and payload is not None and random.random() < config().SHADOW:
                 shadowing.compare(question, rows, payload, load, asker)
@@ -169,10 +169,13 @@ def _read(
     return load_once(store, question, held, load, started, asker, lasting, missed, spare)
 
 
-def _keep_near(store: Store, question: Question, payload: bytes, cells: Cells) -> None:
+def _keep_near(
+    store: Store, question: Question, payload: bytes, cells: Cells, started: float
+) -> None:
     entry = unpack(payload)
     ttl = near_ttl(question, entry)
     if question.leases:
-        ttl = min(ttl, question.accepts)  # nobody tells us when a lease is not renewed
+        # Nobody tells us when a lease is not renewed. It stood when Redis was asked, not now.
+        ttl = min(ttl, question.accepts - (time.perf_counter() - started))
     if ttl > 0:
         store.near.put(question.key, entry, cells, ttl)

@@ -14,10 +14,12 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import connection, transaction
 
+from cachepatterns.backends.near import NearCache
 from cachepatterns.backends.store import Store, current_store, make_backend
 from cachepatterns.conf import config
 from cachepatterns.core.key import tag_key
 from cachepatterns.quarantine import declare_no_writers
+from cachepatterns.read import lookup
 from cachepatterns.stats.summing import amounts, numbers
 from cachepatterns.stats.tally import Tally
 from shop.home import BASE_DIR
@@ -166,6 +168,24 @@ def test_a_lease_that_ends_is_noticed_within_what_is_accepted(settings, goods):
             began = time.monotonic()
             assert began - ended < 20
         assert outcome_of(read) == "miss"
+    current_store().near.close()
+
+
+def test_nor_is_it_kept_for_longer_by_a_reader_who_was_held_up(settings, goods, monkeypatch):
+    """What was accepted is over before what Redis has said is put into memory."""
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "TIERS": LOCAL, "OUTBOX": True}
+    kept, put, unpack = [], NearCache.put, lookup.unpack
+    monkeypatch.setattr(NearCache, "put", lambda *args: kept.append(args[-1]) or put(*args))
+    monkeypatch.setattr(lookup, "unpack", lambda found: time.sleep(0.5) or unpack(found))
+
+    def read():
+        call_command("relay_invalidations", "--once", verbosity=0)
+        return Category.objects.get(slug="a")
+
+    with policy_of(Category, accepts_staleness=5.0):
+        declare_no_writers()
+        eventually(lambda: read() and kept)
+    assert max(kept) <= 4.5
     current_store().near.close()
 
 
