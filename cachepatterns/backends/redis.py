@@ -198,11 +198,12 @@ class RedisBackend(RedisBuffers):
         brief: Sequence[str] = (),
         brief_ttl: float = 0.0,
     ) -> None:
-        lasting = milliseconds(stamp_ttl)
         commands: list[Words] = [
             ("SET", key, payload, "PX", milliseconds(ttl)) for key, payload, ttl in items
         ]
-        commands += [("PEXPIRE", key, lasting, "GT") for key in dict.fromkeys(stamp_keys)]
+        if stamp_keys:
+            keys = dict.fromkeys(stamp_keys)
+            commands.append(("EVAL", scripts.PROLONG, len(keys), *keys, milliseconds(stamp_ttl)))
         commands += [("PEXPIRE", key, milliseconds(brief_ttl), "LT") for key in brief]
         if not commands:
             return

@@ -58,6 +58,13 @@ class Script:
 MINT, TEND, LEASE, DISCLAIM = map(Script, ("mint", "tend", "lease", "disclaim"))
 PUT, TAKE, DROP, PEEK, BACKLOG = map(Script, ("put", "take", "drop", "peek", "backlog"))
 
+PROLONG = "\n".join(
+    line
+    for line in (_FOLDER / "prolong.lua").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("--")
+)
+"""Sent as it is, with what nobody waits for: who would hear that the server does not know it?"""
+
 LONG_FENCE, LONG_RELEASE = Script("fence", before=["witness"]), Script("release")
 FENCE = Script("fence", before=["witness", "fence_alone"])
 """With a short way for a writer who is alone in the guard, as writers mostly are."""

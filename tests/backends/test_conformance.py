@@ -153,6 +153,14 @@ def test_storing_an_entry_never_shortens_a_stamps_life(backend):
     assert info.ttl > 3500
 
 
+def test_storing_an_entry_lets_a_stamp_live_longer_that_would_end_before_it(backend):
+    mint(backend, {"s": b"stamp", "t": b"stamp"}, 120.0)
+    backend.store([("entry", b"value", MINUTE)], ["s", "t", "none"], 3600.0)
+    lives = {info.key: info.ttl for info in backend.inspect(["s", "t", "none"])}
+    assert lives.keys() == {"s", "t"}
+    assert min(lives.values()) > 3500
+
+
 def test_minting_lets_a_stamp_that_stands_live_longer_and_never_shorter(backend):
     mint(backend, {"t": b"stamp"}, 30.0)
     for ttl in (3600.0, 30.0):

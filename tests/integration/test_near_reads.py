@@ -108,6 +108,27 @@ def test_others_writes_are_heard_of(local):
     eventually(lambda: read() == "new")
 
 
+def test_what_is_missed_of_the_model_leaves_it_there(local):
+    """That a stamp may live longer now is told as any change of it is: not with every miss."""
+    Category.objects.get(slug="b")
+    for name in "abc":  # the first of a process prolongs what it rests on
+        list(Category.objects.filter(name=name))
+    read = near(lambda: Category.objects.get(slug="a"))
+    tracking = current_store().near._tracking
+    for miss in (
+        lambda: list(Category.objects.filter(name="d")),
+        lambda: list(Category.objects.filter(name="a").order_by("slug")),
+        lambda: Category.objects.filter(slug="none").first(),
+        lambda: Category.objects.in_bulk(["a", "nor this"], field_name="slug"),
+    ):
+        with seen() as found:
+            miss()
+        assert "miss" in found.outcomes
+        missed = time.monotonic()
+        eventually(lambda: tracking.confirmed_at > missed)  # noqa: B023
+        assert outcome_of(read) == "near"
+
+
 def test_memory_answers_nobody_who_has_not_accepted_it(settings, goods):
     def read():
         return Category.objects.get(slug="a")

@@ -1,7 +1,7 @@
 -- Stamps for a reader that is about to load. KEYS: guards, then stamps' keys.
 -- ARGV: run, life, number of guards, stamps' ttl in ms, a fresh stamp per stamp key.
 -- Returns what stands under each stamp key, or false where a writer is registered.
-local guards, ttl = tonumber(ARGV[3]), ARGV[4]
+local guards, ttl = tonumber(ARGV[3]), tonumber(ARGV[4])
 local wanted = {}
 for i = guards + 1, #KEYS do wanted[KEYS[i]] = true end
 
@@ -39,11 +39,15 @@ for i = 1, guards do
 end
 if refused then return false end
 
+-- One that stands lives longer only where it would end too soon, as in prolong.lua.
+local soon = ttl - math.min(ttl / 4, 1800000)
 local standing = {}
 for i = guards + 1, #KEYS do
   -- An existing stamp is adopted: other entries rest on it.
   local known = redis.call('SET', KEYS[i], ARGV[4 + i - guards], 'NX', 'GET', 'PX', ttl)
-  if known then redis.call('PEXPIRE', KEYS[i], ttl, 'GT') end
+  if known and redis.call('PTTL', KEYS[i]) < soon then
+    redis.call('PEXPIRE', KEYS[i], ttl, 'GT')
+  end
   standing[#standing + 1] = known or ARGV[4 + i - guards]
 end
 return standing
