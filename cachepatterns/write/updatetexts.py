@@ -177,7 +177,10 @@ def proven(
     """The text of what Django compiles of the query that is made, if of all others like it too."""
     if not are_values(given):
         return None
-    query = make()
+    try:
+        query = make()
+    except Exception:  # Django makes it once more, and refuses it before it marks a transaction
+        return None
     compiler = query.get_compiler(connection.alias)
     if not _is_stock(compiler, policy):
         return None

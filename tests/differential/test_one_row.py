@@ -509,3 +509,25 @@ def test_a_wrapper_that_sends_nothing_leaves_nobody_away():
         connection.execute_wrappers.remove(refuses)
     current_store().settle()
     assert writers() == {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"nothing": 1}, {"labels": [1]}, {"category__name": "a"}, {"notes": 1}, {"name": object()}],
+    ids=lambda values: next(iter(values)),
+)
+def test_what_is_refused_leaves_the_transaction_as_django_does(values):
+    """A call that is refused before anything is sent does not doom the transaction around it."""
+
+    def refused(queryset):
+        with transaction.atomic():
+            try:
+                queryset.filter(pk=1).update(**values)
+            except Exception as error:
+                return type(error), str(error), connection.needs_rollback
+            finally:
+                transaction.set_rollback(True)
+
+    expected = refused(QuerySet(Item))
+    Item.objects.filter(pk=1).exists()
+    assert [refused(Item.objects) for _ in range(TIMES)] == [expected] * TIMES
