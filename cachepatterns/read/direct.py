@@ -197,6 +197,8 @@ def _ask(
         values = recipe.shaped()
     else:
         query = queryset.query
+        if "cache_options" not in vars(type(query)):
+            return None  # a class of somebody else's, who may build its SQL otherwise
         shaped = None if why_not_this(query, query.cache_options) else shape_of(query)
         if shaped is None:
             return None

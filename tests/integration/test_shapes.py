@@ -10,9 +10,11 @@ from django.db import connections, models
 from django.db.models import Avg, Max, QuerySet
 from django.db.models.base import ModelBase
 from django.db.models.signals import post_init
-from django.test.utils import isolate_apps
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
+from cachepatterns.converting import cached_class
 from cachepatterns.core.sqltext import read_text
+from cachepatterns.query import CachedQuery
 from cachepatterns.queryset import CachedQuerySet
 from cachepatterns.read import plans
 from cachepatterns.read.dependencies import dependencies
@@ -407,3 +409,35 @@ def test_a_fetch_mode_is_kept(goods):
         rows = list(Item.objects.filter(stock=0).fetch_mode(modes.FETCH_PEERS))
         assert {row._state.fetch_mode for row in rows} == {modes.FETCH_PEERS}
         list(Item.objects.filter(stock=0))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("base", [models.sql.Query, CachedQuery])
+def test_a_query_class_of_somebody_elses_builds_its_own_sql(goods, base):
+    """As those that add CTEs or hints do."""
+
+    class Shouting(base):
+        def get_compiler(self, *args, **kwargs):
+            found = super().get_compiler(*args, **kwargs)
+            spell = found.as_sql
+            found.as_sql = lambda *a, **k: ("/* hint */ " + spell(*a, **k)[0], spell(*a, **k)[1])
+            return found
+
+    class OwnQuery(QuerySet):
+        def __init__(self, model=None, query=None, using=None, hints=None):
+            super().__init__(model, query or Shouting(model), using, hints)
+
+    reads = [
+        lambda q: [item.sku for item in q.filter(stock=0).order_by("pk")],
+        lambda q: q.filter(stock=0).count(),
+        lambda q: q.filter(stock=0).exists(),
+        lambda q: q.aggregate(Max("price")),
+        lambda q: q.get(sku="s1").pk,
+        lambda q: [*q.in_bulk(["s1"], field_name="sku")],
+    ]
+    for read in reads:
+        truth = read(QuerySet(Item))
+        with CaptureQueriesContext(connections["default"]) as captured:
+            assert [read(cached_class(OwnQuery)(Item)) for _ in range(3)] == [truth] * 3
+        assert len(captured) in {1, 3}
+        assert all("/* hint */" in query["sql"] for query in captured)
