@@ -270,7 +270,8 @@ def _call_hooks(connection: BaseDatabaseWrapper) -> None:
 # -- connections whose session was changed -------------------------------------------------
 
 _CUSTOMISED = "_cachepatterns_customised"
-"""The attribute of a connection that refers to the driver's whose session was changed."""
+"""The attribute of a driver's connection whose session was changed. Where that can have none, of
+Django's, which refers to it."""
 
 
 def mark_customised(connection: BaseDatabaseWrapper) -> None:
@@ -279,6 +280,10 @@ def mark_customised(connection: BaseDatabaseWrapper) -> None:
     Forgotten when the driver's connection is replaced.
     """
     known, driver = vars(connection), connection.connection
+    if hasattr(driver, "__dict__"):
+        # A pool hands it on as it is: who has it next, in another thread, sees the same.
+        vars(driver)[_CUSTOMISED] = True
+        return
     mark: Any = True  # where the driver's can not be referred to: for good
     if driver is not None and known.get(_CUSTOMISED) is not True:
         with contextlib.suppress(TypeError):
@@ -287,10 +292,12 @@ def mark_customised(connection: BaseDatabaseWrapper) -> None:
 
 
 def is_customised(connection: BaseDatabaseWrapper) -> bool:
+    driver = connection.connection
+    if _CUSTOMISED in getattr(driver, "__dict__", ()):
+        return True
     mark = vars(connection).get(_CUSTOMISED)
     if mark is None or mark is True:
         return mark is True
-    driver = connection.connection
     return driver is not None and mark() is driver
 
 

@@ -125,6 +125,14 @@ def test_a_session_that_sees_other_things_keeps_to_its_database_until_it_is_repl
     assert reason(found) == ""
 
 
+def test_a_pool_hands_a_session_on_as_it_is():
+    """What the next thread reads by it is not what others should be given."""
+    found, next_one = connection(), connection()
+    mark_customised(found)
+    next_one.connection, found.connection = found.connection, None
+    assert reason(next_one) == "session state"
+
+
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
