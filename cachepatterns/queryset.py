@@ -153,7 +153,9 @@ class CachedQuerySetMixin(NotingMixin):
                 return
             if self._asks_for_a_prefetch():
                 self._result_cache = targets(self)
-            if self._result_cache is None:
+            # A `_fetch_all` of a project's own, beneath ours, may do its work where there is no
+            # result yet, as django-auto-prefetch's does: it is given none.
+            if self._result_cache is None and self._leaves_to_django("_fetch_all"):
                 self._result_cache = direct.fetch(self)
         super()._fetch_all()  # type: ignore[misc]
 

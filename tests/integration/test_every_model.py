@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext, isolate_apps, modify_settin
 
 from cachepatterns import ModelPolicy, cached
 from cachepatterns.contrib.sessions import register_sessions
+from cachepatterns.converting import cached_class
 from cachepatterns.queryset import CachedQuerySetMixin
 from cachepatterns.registry import site
 from tests.app.models import Item, Note, Secret
@@ -255,6 +256,33 @@ def test_words_of_their_own_are_not_taken_away(everything):
 
 
 # -- which models -------------------------------------------------------------------------
+
+
+class Peers(models.QuerySet):
+    """Does something with the rows that it has just fetched, and with no others."""
+
+    def _fetch_all(self):
+        is_first = self._result_cache is None
+        super()._fetch_all()
+        if is_first:
+            for found in self._result_cache:
+                found.peers = len(self._result_cache)
+
+
+def test_a_queryset_that_fetches_in_a_way_of_its_own_does_so(book):
+    """django-auto-prefetch's does: it sees by the empty result that it is the first."""
+    plain, ours = Peers(Author), cached_class(Peers)(Author)
+    for read in (
+        lambda q: [author.peers for author in q.all()],
+        lambda q: [author.peers for author in q.filter(name="a")],
+        lambda q: q.get(name="a").peers,
+        lambda q: q.get(pk=book.author_id).peers,
+        lambda q: q.filter(name="a").first().peers,
+        lambda q: Book.sold.prefetch_related(models.Prefetch("author", q.all()))[0].author.peers,
+    ):
+        truth = read(plain)
+        assert [read(ours) for _ in range(3)] == [truth] * 3
+    assert queries(lambda: list(ours.filter(name="a")))[1] == 0
 
 
 @pytest.fixture
