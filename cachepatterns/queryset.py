@@ -19,6 +19,7 @@ from cachepatterns.noting import NotingMixin, is_django_s
 from cachepatterns.observe import ReadEvent, emit
 from cachepatterns.query import CachedQuery
 from cachepatterns.read import direct
+from cachepatterns.read.bulkorder import in_order, steps_of
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.explaining import Explanation, explain
 from cachepatterns.read.instances import is_stock_fetch_mode
@@ -119,8 +120,12 @@ class CachedQuerySetMixin(NotingMixin):
                 most = connections[self.db].features.max_query_params  # type: ignore[attr-defined]
                 if most and len(values) > most:  # Django asks in several statements.
                     return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
+                steps = steps_of(self.model) if len(values) > 1 else ()
+                if steps is None:
+                    return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
                 try:
-                    return get_rows(plan, self.model, values)
+                    found = get_rows(plan, self.model, values)
+                    return in_order(found, steps) if steps else found
                 except NO_VALUE:
                     return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
             id_list = list(id_list)

@@ -7,8 +7,11 @@ import weakref
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connections
+from django.db.models import F, QuerySet
+from django.db.models.functions import Lower
 from django.test.utils import CaptureQueriesContext
 
+from cachepatterns.read.plans import _ATTRIBUTE as PLANS
 from tests.app.models import Item, Note
 from tests.events import seen
 from tests.policies import policy_of
@@ -71,10 +74,55 @@ def reloaded(item):
 
 
 def test_rows_found_by_their_keys_are_not_ordered(goods):
-    """`Item` orders by default; Django drops that for `get()` and `in_bulk()`, and so do we."""
+    """`Item` orders by default; Django drops that for `get()`. Of `in_bulk()` Python does it."""
     keys = [item.pk for item in goods[2]]
     with CaptureQueriesContext(connections["default"]) as captured:
         Item.objects.get(pk=keys[0])
         Item.objects.in_bulk(keys)
     assert len(captured) == 2
     assert not any("ORDER BY" in query["sql"] for query in captured)
+
+
+@pytest.mark.parametrize(
+    "ordering",
+    [
+        ["pk"],
+        ["-pk"],
+        ("stock", "-id"),
+        ["-active", "stock", "-pk"],
+        ["name"],
+        ["-category", "pk"],
+        ["-category__name", "-pk"],
+        ["made", "-pk"],
+        ["rating", "pk"],
+        [F("stock").desc(), "pk"],
+        [Lower("name").desc()],
+    ],
+)
+@pytest.mark.parametrize("field", ["pk", "sku"])
+def test_in_bulk_keeps_the_order_of_the_model(goods, monkeypatch, request, ordering, field):
+    request.addfinalizer(lambda: vars(connections["default"]).pop(PLANS, None))
+    for stock, item in enumerate(goods[2]):
+        item.stock, item.active, item.name = stock // 2, stock % 3 == 0, "aBCd"[stock]
+        item.save()
+    monkeypatch.setattr(Item._meta, "ordering", ordering)
+    vars(connections["default"]).pop(PLANS, None)  # of another order
+    asked = [getattr(goods[2][place], field) for place in (2, 0, 3, 1)]
+
+    def same_as_django():
+        truth = QuerySet(Item).in_bulk(asked, field_name=field)
+        return list(Item.objects.in_bulk(asked, field_name=field).items()) == list(truth.items())
+
+    assert [same_as_django() for _ in range(3)] == [True] * 3
+    Item.objects.filter(pk=goods[2][0].pk).update(stock=7)  # one is missing, the rest are found
+    assert [same_as_django() for _ in range(3)] == [True] * 3
+
+
+def test_in_bulk_of_an_order_that_python_has_too_is_cached_row_by_row(goods, monkeypatch):
+    monkeypatch.setattr(Item._meta, "ordering", ["-stock", "pk"])
+    keys = [item.pk for item in goods[2]]
+    Item.objects.in_bulk(keys[:2])
+    Item.objects.in_bulk(keys[2:])
+    with seen() as found:
+        Item.objects.in_bulk(keys)
+    assert found.outcomes == ["hit"]
