@@ -7,7 +7,7 @@ they were made under.
 from __future__ import annotations
 
 import operator
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -46,7 +46,7 @@ class RowPlan:
     def __init__(self, policy: ResolvedPolicy, narrowing: Narrowing, using: str) -> None:
         connection = connections[using]
         self._config, self._generation = config(), site.generation
-        self._place = place_of(connection)
+        self._place, self._lookups = place_of(connection), _lookups()
         self.policy, self.narrowing, self.using = policy, narrowing, using
         self.connection = connection
         self._model = policy.model
@@ -85,6 +85,8 @@ class RowPlan:
             and self._config is config()
             and self._generation == site.generation
             and self._place == place_of(self.connection)
+            and self._lookups is _lookups()
+            and not self.narrowing.field.__dict__.get("instance_lookups")
         )
 
     def spell(self, value: Any) -> tuple[Any, str]:
@@ -210,7 +212,20 @@ def _has_rows(
         and _is_plain(policy.model)
         and not policy.depends_on
         and finds_equals_only(narrowing, connection)
+        and _is_compared_by_django(narrowing.field)
         and not has_outdated_from_db(model)
+    )
+
+
+_lookups: Callable[[], Any] = models.Field.get_class_lookups
+"""Gives another object whenever a lookup was registered, with whatever class of fields."""
+
+
+def _is_compared_by_django(field: Any) -> bool:
+    """Whether nobody has put a lookup of another meaning in the place of these."""
+    return not vars(field).get("instance_lookups") and all(
+        field.get_lookup(name).__module__.startswith("django.db.models.")
+        for name in ("exact", "in")
     )
 
 

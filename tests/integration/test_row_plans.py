@@ -7,9 +7,10 @@ import weakref
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connections
-from django.db.models import F, QuerySet
+from django.db.models import CharField, F, QuerySet
 from django.db.models.functions import Lower
-from django.test.utils import CaptureQueriesContext
+from django.db.models.lookups import Exact
+from django.test.utils import CaptureQueriesContext, register_lookup
 
 from cachepatterns.read.plans import _ATTRIBUTE as PLANS
 from tests.app.models import Item, Note
@@ -126,3 +127,28 @@ def test_in_bulk_of_an_order_that_python_has_too_is_cached_row_by_row(goods, mon
     with seen() as found:
         Item.objects.in_bulk(keys)
     assert found.outcomes == ["hit"]
+
+
+class Other(Exact):
+    """Means something else."""
+
+    def as_sql(self, compiler, connection):
+        text, parameters = super().as_sql(compiler, connection)
+        return f"NOT ({text})", parameters
+
+
+@pytest.mark.parametrize(
+    "registers", [lambda: CharField, lambda: Item._meta.get_field("sku")], ids=["class", "field"]
+)
+def test_rows_are_compared_by_the_lookup_that_is_registered(goods, request, registers):
+    """Also where it was put in the place of Django's late."""
+    field = Item._meta.get_field("sku")
+    request.addfinalizer(lambda: vars(field).pop("instance_lookups", None))
+    for item in goods[2][2:]:
+        item.delete()
+    for _ in range(3):
+        assert Item.objects.get(sku="s0").sku == "s0"
+    with register_lookup(registers(), Other, lookup_name="exact"):
+        for _ in range(3):
+            assert Item.objects.get(sku="s0").sku == QuerySet(Item).get(sku="s0").sku == "s1"
+    assert Item.objects.get(sku="s0").sku == "s0"
