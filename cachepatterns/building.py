@@ -17,12 +17,12 @@ class LaterQuery:
         if queryset is None:
             return self
         known = vars(queryset)
-        recipe = known.get("_recipe")
+        recipe = known.get("_cachepatterns_calls")
         if recipe is not None:
             built = carried_out(queryset.model, recipe.calls).query
             # One for all threads that share the queryset, and there before the recipe is gone.
             known.setdefault("_query", built)
-            known.pop("_recipe", None)
+            known.pop("_cachepatterns_calls", None)
         try:
             return known["_query"]
         except KeyError:

@@ -73,30 +73,32 @@ def _begun(model: Any, using: Any, hints: Any, recipe: Recipe) -> dict[str, Any]
         "_db": using,
         "_hints": hints or {},
         "_known_related_objects": {},  # added to in place
-        "_recipe": recipe,
+        "_cachepatterns_calls": recipe,
     }
 
 
 class NotingMixin(MayChangeItsClass):
     """The methods that are noted. What a class does otherwise than Django is never passed by:
-    see `CachedQuerySetMixin._notes`."""
+    see `CachedQuerySetMixin._notes_calls`.
+
+    It stands before classes of anybody's: what it calls its own must not be what they would."""
 
     model: Any
     _result_cache: Any
     _query: Any = LaterQuery()
-    _notes: bool
+    _notes_calls: bool
     """Whether building is Django's own work in this class."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if self._notes and config().SHORTCUTS:
-            self._begin(*args, **kwargs)
+        if self._notes_calls and config().SHORTCUTS:
+            self._begin_noting(*args, **kwargs)
             return
         super().__init__(*args, **kwargs)
         query = self._query
         if type(query) is Query and not any(a is query for a in (*args, *kwargs.values())):
             query.__class__ = CachedQuery  # the one it has made for itself a moment ago
 
-    def _begin(
+    def _begin_noting(
         self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None
     ) -> None:
         if query is None and model is not None:
@@ -108,7 +110,7 @@ class NotingMixin(MayChangeItsClass):
         super().__init_subclass__(**kwargs)
         if issubclass(cls, QuerySet):
             after = cls.__mro__[cls.__mro__.index(NotingMixin) + 1 :]
-            cls._notes = is_django_s(after, _NOTED) and is_django_s(cls.__mro__, _BUILDERS)
+            cls._notes_calls = is_django_s(after, _NOTED) and is_django_s(cls.__mro__, _BUILDERS)
 
     @classmethod
     def _noted_filter(
@@ -116,7 +118,7 @@ class NotingMixin(MayChangeItsClass):
     ) -> Any:
         """``filter(**conditions)`` of all rows of `model`; `None` if Django is to carry it out."""
         told = condition("filter", conditions)
-        if told is None or not cls._notes or not config().SHORTCUTS:
+        if told is None or not cls._notes_calls or not config().SHORTCUTS:
             return None
         key, values = told
         step = beginning(model).step.following.get(key)
@@ -128,35 +130,37 @@ class NotingMixin(MayChangeItsClass):
         return queryset
 
     @property
-    def recipe(self) -> Recipe | None:
+    def _cachepatterns_recipe(self) -> Recipe | None:
         """How the query is to be built; `None` once that is done."""
         known = self.__dict__
-        return None if "_query" in known or known["_deferred_filter"] else known.get("_recipe")
+        if "_query" in known or known["_deferred_filter"]:
+            return None
+        return known.get("_cachepatterns_calls")
 
     # -- noting -------------------------------------------------------------------------------
 
-    def _noted(self, key: Key, values: tuple[Any, ...], call: Call) -> Any:
+    def _noted_call(self, key: Key, values: tuple[Any, ...], call: Call) -> Any:
         """A clone on which the call is noted; `None` if Django is to carry it out."""
         known = self.__dict__
         if "_query" in known or known["_sticky_filter"] or known["_defer_next_filter"]:
             return None
-        recipe: Recipe | None = known.get("_recipe")
+        recipe: Recipe | None = known.get("_cachepatterns_calls")
         if recipe is None or known["_deferred_filter"] or not known.get("_cloning_enabled", True):
             return None
         try:
             step = recipe.step.following[key]
         except KeyError:
-            return self._first(recipe, key, values, call)
+            return self._first_call(recipe, key, values, call)
         if step is None:
             return None
         if not step.is_in_force():
-            return self._first(recipe, key, values, call)
-        clone = self._like(Recipe(step, (*recipe.calls, call), recipe.values + values))
+            return self._first_call(recipe, key, values, call)
+        clone = self._like_this(Recipe(step, (*recipe.calls, call), recipe.values + values))
         if step.attributes is not None:
             clone._fields, clone._iterable_class = step.attributes
         return clone
 
-    def _first(self, recipe: Recipe, key: Key, values: tuple[Any, ...], call: Call) -> Any:
+    def _first_call(self, recipe: Recipe, key: Key, values: tuple[Any, ...], call: Call) -> Any:
         """Django carries out a call of which it is not known yet what to think."""
         method, args, kwargs = call
         built = getattr(super(), method)(*args, **kwargs)
@@ -164,10 +168,10 @@ class NotingMixin(MayChangeItsClass):
         return built
 
     def _clone(self) -> Any:
-        recipe = self.recipe
-        return super()._clone() if recipe is None else self._like(recipe)  # type: ignore[misc]
+        recipe = self._cachepatterns_recipe
+        return super()._clone() if recipe is None else self._like_this(recipe)  # type: ignore[misc]
 
-    def _like(self, recipe: Recipe) -> Any:
+    def _like_this(self, recipe: Recipe) -> Any:
         """As Django's `_clone`, with a recipe for a query."""
         ours = self.__dict__
         if len(ours) == _USUAL:
@@ -175,16 +179,16 @@ class NotingMixin(MayChangeItsClass):
             theirs.update(_kept_back)
         else:  # somebody has left something here, for this one alone
             theirs = {**_blank, **{name: ours[name] for name in _handed_on}}
-        theirs["_recipe"] = recipe
+        theirs["_cachepatterns_calls"] = recipe
         theirs["_hints"] = ours["_hints"] or {}  # they are added to
         clone: Any = object.__new__(type(self))
         clone.__dict__ = theirs
         return clone
 
-    def _called(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    def _called_by_names(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """`method` with nothing but names for arguments."""
         if set(map(type, args)) <= _TEXT:
-            found = self._noted((method, *args, *kwargs.items()), (), (method, args, kwargs))
+            found = self._noted_call((method, *args, *kwargs.items()), (), (method, args, kwargs))
             if found is not None:
                 return found
         return getattr(super(), method)(*args, **kwargs)
@@ -193,49 +197,49 @@ class NotingMixin(MayChangeItsClass):
 
     def filter(self, *args: Any, **kwargs: Any) -> Any:
         told = None if args else condition("filter", kwargs)
-        found = None if told is None else self._noted(*told, ("filter", args, kwargs))
+        found = None if told is None else self._noted_call(*told, ("filter", args, kwargs))
         return super().filter(*args, **kwargs) if found is None else found  # type: ignore[misc]
 
     def exclude(self, *args: Any, **kwargs: Any) -> Any:
         told = None if args else condition("exclude", kwargs)
-        found = None if told is None else self._noted(*told, ("exclude", args, kwargs))
+        found = None if told is None else self._noted_call(*told, ("exclude", args, kwargs))
         return super().exclude(*args, **kwargs) if found is None else found  # type: ignore[misc]
 
     def __getitem__(self, k: Any) -> Any:
         told = bounds(k) if type(k) is slice and self._result_cache is None else None
-        found = None if told is None else self._noted(*told, ("__getitem__", (k,), {}))
+        found = None if told is None else self._noted_call(*told, ("__getitem__", (k,), {}))
         return super().__getitem__(k) if found is None else found  # type: ignore[misc]
 
     def order_by(self, *field_names: Any) -> Any:
-        return self._called("order_by", *field_names)
+        return self._called_by_names("order_by", *field_names)
 
     def reverse(self) -> Any:
-        return self._called("reverse")
+        return self._called_by_names("reverse")
 
     def distinct(self, *field_names: Any) -> Any:
-        return self._called("distinct", *field_names)
+        return self._called_by_names("distinct", *field_names)
 
     def select_related(self, *fields: Any) -> Any:
-        return self._called("select_related", *fields)
+        return self._called_by_names("select_related", *fields)
 
     def only(self, *fields: Any) -> Any:
-        return self._called("only", *fields)
+        return self._called_by_names("only", *fields)
 
     def defer(self, *fields: Any) -> Any:
-        return self._called("defer", *fields)
+        return self._called_by_names("defer", *fields)
 
     def values(self, *fields: Any, **expressions: Any) -> Any:
         if expressions:
             return super().values(*fields, **expressions)  # type: ignore[misc]
-        return self._called("values", *fields)
+        return self._called_by_names("values", *fields)
 
     def values_list(self, *fields: Any, flat: bool = False, named: bool = False) -> Any:
         if named or not fields:
             return super().values_list(*fields, flat=flat, named=named)  # type: ignore[misc]
-        return self._called("values_list", *fields, flat=flat)
+        return self._called_by_names("values_list", *fields, flat=flat)
 
     def _not_support_combined_queries(self, operation_name: str) -> None:
-        if self.recipe is None:  # else it is none: that is not noted
+        if self._cachepatterns_recipe is None:  # else it is none: that is not noted
             super()._not_support_combined_queries(operation_name)  # type: ignore[misc]
 
     # -- copies -----------------------------------------------------------------------------------

@@ -43,13 +43,13 @@ class CachedQuerySetMixin(NotingMixin):
     model: type[models.Model]
     query: Any
     _result_cache: Any
-    _is_stock: bool
+    _is_django_s_own: bool
     """Whether the class gets, filters and clones as Django's: then rows come past all that."""
     _for_write: bool
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._is_stock = is_django_s(cls.__mro__, _ROW_BY_ROW)
+        cls._is_django_s_own = is_django_s(cls.__mro__, _ROW_BY_ROW)
 
     # -- options ------------------------------------------------------------------------
 
@@ -133,9 +133,9 @@ class CachedQuerySetMixin(NotingMixin):
 
     def _is_pristine(self) -> bool:
         """Whether this is ``Manager.all()`` and nothing more: every row, every column."""
-        recipe = self.recipe
+        recipe = self._cachepatterns_recipe
         return (
-            self._is_stock
+            self._is_django_s_own
             and not self._for_write
             and self._result_cache is None
             and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
@@ -168,8 +168,9 @@ class CachedQuerySetMixin(NotingMixin):
         """Whether these may be a foreign key's targets, as instances and nothing else."""
         return (
             "instance" in self._hints  # type: ignore[attr-defined]
-            and self.recipe is None  # none holds what a prefetch asks: do not build it for this
-            and self._is_stock
+            # None holds what a prefetch asks: do not build it for this.
+            and self._cachepatterns_recipe is None
+            and self._is_django_s_own
             and type(self.query) is CachedQuery
             and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
             and not self._known_related_objects  # type: ignore[attr-defined]

@@ -183,7 +183,7 @@ def _ask(
     for the values of a plan."""
     if not config().SHORTCUTS or queryset._for_write:
         return None
-    recipe = queryset.recipe
+    recipe = queryset._cachepatterns_recipe
     policy = site.policy_for(queryset.model if recipe is not None else queryset.query.model)
     if policy is None:
         return None

@@ -79,7 +79,7 @@ def handed_over(connection: BaseDatabaseWrapper, text: str) -> Appended | None:
 
 def _key_of(queryset: Any) -> Any:
     """The primary key that is all that the queryset goes by."""
-    recipe = queryset.recipe
+    recipe = queryset._cachepatterns_recipe
     if recipe is None or len(recipe.calls) != 1:
         return None
     method, _, conditions = recipe.calls[0]

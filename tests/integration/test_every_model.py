@@ -478,3 +478,39 @@ def test_receivers_are_connected_to_nobody_by_the_star(everything):
     for signal in (signals.post_save, signals.pre_delete, signals.post_delete):
         assert not signal.has_listeners(Author)
         assert not signal.has_listeners(Tag)
+
+
+class Cookbook(models.QuerySet):
+    """Says what it has to say by words that are short."""
+
+    def recipe(self, name):
+        return self._like(name)._first()
+
+    def _like(self, name):
+        return self._noted(name=name)
+
+    def _noted(self, **conditions):
+        return self._called(conditions).filter(**conditions)
+
+    def _called(self, conditions):
+        assert conditions
+        return self._begin()
+
+    def _begin(self):
+        assert not self._is_stock() + self._notes() + self._recipe()
+        return self.order_by("pk")
+
+    def _first(self):
+        return self[:1].get()
+
+    def _is_stock(self):
+        return 0
+
+    _notes = _recipe = _is_stock
+
+
+def test_words_that_a_queryset_has_for_itself_are_its_own(book):
+    truth = Cookbook(Author).recipe("a")
+    for _ in range(3):
+        assert cached_class(Cookbook)(Author).recipe("a") == truth
+        assert cached_class(Cookbook)(Author).filter(name="a").recipe("a") == truth

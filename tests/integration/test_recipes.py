@@ -165,7 +165,7 @@ def test_the_same_calls_make_the_same_query_or_raise_the_same_error_at_once():
                 assert found == expected
                 break
             assert found[1] == expected[1]
-            noted += found[0].recipe is not None
+            noted += found[0]._cachepatterns_recipe is not None
             assert state_of(found[0]) == state_of(expected[0])
             assert sql_of(found[0]) == sql_of(expected[0])
     assert noted > 500
@@ -184,7 +184,7 @@ def test_a_recipe_asks_what_its_query_asks(monkeypatch):
     for calls in chains(1200, seed=5):
         for _ in range(2 + len(calls)):
             queryset, *_rest = made(Item.objects.all(), calls)
-        noted = getattr(queryset, "recipe", None)
+        noted = getattr(queryset, "_cachepatterns_recipe", None)
         if noted is None:
             continue
         shaped = shape_of(queryset._chain().query)
@@ -203,7 +203,7 @@ def noted(**kwargs):
     """A queryset whose query was not built."""
     for _ in range(3):
         queryset = Item.objects.filter(**kwargs)
-    assert queryset.recipe is not None
+    assert queryset._cachepatterns_recipe is not None
     return queryset
 
 
@@ -284,7 +284,7 @@ def test_what_a_queryset_has_stays_with_it_and_goes_on_to_its_clones():
     assert {n for n in marks if expected[n] is marks[n]} == {
         n for n in marks if found[n] is marks[n]
     }
-    assert found.keys() - {"_recipe"} == expected.keys() - {"_query"}
+    assert found.keys() - {"_cachepatterns_calls"} == expected.keys() - {"_query"}
 
 
 def test_a_queryset_whose_class_is_changed_keeps_its_query():
@@ -306,7 +306,7 @@ def test_an_iterable_of_somebody_s_own_stays():
         queryset = Item.objects.values("pk")
         queryset._iterable_class = Own
         queryset = queryset.filter(pk=1).order_by("pk")
-    assert queryset.recipe is not None
+    assert queryset._cachepatterns_recipe is not None
     assert queryset._iterable_class is Own
 
 
@@ -423,7 +423,7 @@ def test_a_manager_s_database_and_hints_are_its_querysets_and_nothing_is_shared(
     noted(sku="a")
     hints = {"instance": Item()}
     first = Item.objects.db_manager("sqlite", hints=hints).filter(sku="a")
-    assert first.recipe is not None
+    assert first._cachepatterns_recipe is not None
     assert (first._db, first._hints) == ("sqlite", hints)
     first._known_related_objects["category"] = {}
     first._add_hints(other=1)
@@ -445,7 +445,7 @@ def test_nothing_is_noted_without_shortcuts(settings):
     noted(pk=1)
     settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHORTCUTS": False}
     for _ in range(3):
-        assert Item.objects.filter(pk=1).recipe is None
+        assert Item.objects.filter(pk=1)._cachepatterns_recipe is None
 
 
 def test_a_process_does_not_remember_more_than_so_many_steps(monkeypatch):
