@@ -111,7 +111,9 @@ class CachedQuerySetMixin(NotingMixin):
 
     def in_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> Any:
         """As Django's; by a unique field on an unfiltered queryset, from the row cache."""
-        if id_list is not None and self._is_pristine():
+        if not id_list:  # all rows, or what Django takes for none, an iterable or not
+            return super().in_bulk(id_list, field_name=field_name)  # type: ignore[misc]
+        if self._is_pristine():
             plan, _reason = why_no_rows(self.model, field_name, self.db)  # type: ignore[attr-defined]
             if plan is not None:
                 values = list(id_list)
