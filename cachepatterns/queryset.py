@@ -33,6 +33,7 @@ from cachepatterns.resolving import check_lifetime
 from cachepatterns.write import onerow
 
 M = TypeVar("M", bound=models.Model)
+_NO_ORDER: Any = (("order_by", (), {}),)
 _ROW_BY_ROW = ("get", "in_bulk", "filter", "_filter_or_exclude", "_chain", "_clone", "_fetch_all")
 """The methods whose work the row cache does: a class with its own is asked, not passed by."""
 
@@ -113,7 +114,8 @@ class CachedQuerySetMixin(NotingMixin):
         """As Django's; by a unique field on an unfiltered queryset, from the row cache."""
         if not id_list:  # all rows, or what Django takes for none, an iterable or not
             return super().in_bulk(id_list, field_name=field_name)  # type: ignore[misc]
-        if self._is_pristine():
+        is_ordered = self._is_pristine()
+        if is_ordered or self._has_no_order():
             plan, _reason = why_no_rows(self.model, field_name, self.db)  # type: ignore[attr-defined]
             if plan is not None:
                 values = list(id_list)
@@ -122,7 +124,7 @@ class CachedQuerySetMixin(NotingMixin):
                 most = connections[self.db].features.max_query_params  # type: ignore[attr-defined]
                 if most and len(values) > most:  # Django asks in several statements.
                     return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
-                steps = steps_of(self.model) if len(values) > 1 else ()
+                steps = steps_of(self.model) if is_ordered and len(values) > 1 else ()
                 if steps is None:
                     return super().in_bulk(values, field_name=field_name)  # type: ignore[misc]
                 try:
@@ -136,6 +138,17 @@ class CachedQuerySetMixin(NotingMixin):
     def _is_pristine(self) -> bool:
         """Whether this is ``Manager.all()`` and nothing more: every row, every column."""
         recipe = self._cachepatterns_recipe
+        return self._gives_whole_rows() and (
+            _is_unchanged(self.query) if recipe is None else recipe.step.is_begin
+        )
+
+    def _has_no_order(self) -> bool:
+        """Whether this is ``Manager.order_by()``: the same, in no order."""
+        recipe = self._cachepatterns_recipe
+        return recipe is not None and recipe.calls == _NO_ORDER and self._gives_whole_rows()
+
+    def _gives_whole_rows(self) -> bool:
+        """Whether what it finds is handed out as rows are that are found one by one."""
         return (
             self._is_django_s_own
             and not self._for_write
@@ -145,7 +158,6 @@ class CachedQuerySetMixin(NotingMixin):
             and not self._known_related_objects  # type: ignore[attr-defined]
             and not self._sticky_filter  # type: ignore[attr-defined]
             and is_stock_fetch_mode(self)
-            and (_is_unchanged(self.query) if recipe is None else recipe.step.is_begin)
         )
 
     # -- reads that decide a write ------------------------------------------------------------

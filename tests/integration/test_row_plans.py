@@ -152,3 +152,16 @@ def test_rows_are_compared_by_the_lookup_that_is_registered(goods, request, regi
         for _ in range(3):
             assert Item.objects.get(sku="s0").sku == QuerySet(Item).get(sku="s0").sku == "s1"
     assert Item.objects.get(sku="s0").sku == "s0"
+
+
+def test_in_bulk_of_an_order_that_the_database_alone_has_is_cached_row_by_row_without_it(
+    goods, monkeypatch
+):
+    monkeypatch.setattr(Item._meta, "ordering", ["name"])
+    keys = [item.pk for item in goods[2]]
+    Item.objects.order_by().in_bulk(keys[:2])
+    Item.objects.order_by().in_bulk(keys[2:])
+    with seen() as found:
+        assert set(Item.objects.order_by().in_bulk(keys)) == set(keys)
+        assert set(Item.objects.order_by("stock").in_bulk(keys)) == set(keys)
+    assert found.outcomes == ["hit", "miss"]
