@@ -49,7 +49,8 @@ django-suite: $(READY)  ## Django's own ORM tests with everything cached (many m
 faults: $(READY)  ## hundreds of kills, cuts, restarts and failovers: a quarter of an hour
 	CACHEPATTERNS_FAULTS=nightly $(BIN)/python -m pytest -n0 -s tests/faults tests/behind/test_exactly_once.py $(ARGS)
 
-DATABASE_TESTS := tests/write_paths tests/behind tests/integration/test_moving_rows.py \
+DATABASE_TESTS := tests/write_paths tests/behind tests/checks/test_text_columns.py \
+	tests/integration/test_moving_rows.py \
 	tests/integration/test_reconnecting.py -k "not sqlite"
 
 test-databases: $(READY)  ## write paths and counters on Debian's PostgreSQL 15 and MariaDB, and with the outbox on

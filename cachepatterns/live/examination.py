@@ -10,6 +10,7 @@ from cachepatterns.live.finding import Finding, State
 from cachepatterns.live.ours import guard_findings, trigger_findings
 from cachepatterns.live.outbox import outbox_findings
 from cachepatterns.live.server import server_findings
+from cachepatterns.live.texts import text_findings
 from cachepatterns.live.unseen import unseen_findings
 from cachepatterns.stats.buckets import DEFAULT_PERIOD
 from cachepatterns.stats.report import report
@@ -21,6 +22,7 @@ def examine() -> Iterator[Finding]:
     yield from server_findings()
     yield from guard_findings()
     yield from timeout_findings()
+    yield from text_findings()
     yield from unseen_findings()
     yield from trigger_findings()
     yield from outbox_findings()
