@@ -118,13 +118,13 @@ def test_of_many_rows_a_damaged_one_is_a_counted_error_and_the_others_are_hits(i
         Item.objects.create(name=name, sku=name, category=item.category, price=price)
         for name, price in (("before", 7), ("after", 8))
     ]
-    pks = [others[0].pk, item.pk, others[1].pk]
+    pks = [item.pk, others[0].pk, others[1].pk]
     Item.objects.in_bulk(pks)
     with admin(own_valkey) as client:
         (key,) = client.keys(f"cp:row:app.item*:{item.pk}")
         client.set(key, client.get(key)[:-1])
     with seen() as found:
-        assert [each.price for each in Item.objects.in_bulk(pks).values()] == [7, 1, 8]
+        assert [each.price for each in Item.objects.in_bulk(pks).values()] == [1, 7, 8]
     assert [(read.outcome, read.count) for read in found.reads] == [("miss", 1), ("hit", 2)]
     assert [error.kind for error in found.errors] == ["corrupt"]
     with seen() as found:

@@ -159,6 +159,7 @@ def test_in_bulk_of_an_order_that_the_database_alone_has_is_cached_row_by_row_wi
 ):
     monkeypatch.setattr(Item._meta, "ordering", ["name"])
     keys = [item.pk for item in goods[2]]
+    Item.objects.order_by()  # the first time, Django carries it out
     Item.objects.order_by().in_bulk(keys[:2])
     Item.objects.order_by().in_bulk(keys[2:])
     with seen() as found:
