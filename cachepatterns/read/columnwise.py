@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -40,22 +39,28 @@ def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
     """What is asked, if it is nothing but classes, each with one name."""
     found: list[tuple[str | None, type, str]] = []
     # As Django orders them: those named by the caller first.
-    for alias, asked in (*kwargs.items(), *zip(_NAMELESS, args, strict=False)):
-        kind = type(asked)
-        if kind not in AGGREGATES:
+    for alias, asked in kwargs.items():
+        name = _name_in(asked)
+        if name is None:
             return None
-        given, options = asked._constructor_args
-        # As it was made, and as it may have been told since.
-        if options or len(given) != 1 or asked.distinct or asked.filter is not None:
+        found.append((alias, type(asked), name))
+    for asked in args:
+        name = _name_in(asked)
+        if name is None:
             return None
-        name = given[0]
-        if type(name) is not str:
-            return None
-        found.append((alias, kind, name))
+        found.append((None, type(asked), name))
     return tuple(found)
 
 
-_NAMELESS = repeat(None)
+def _name_in(asked: Any) -> str | None:
+    """The name that is all that an aggregate was given; `None` if it was given more."""
+    if type(asked) not in AGGREGATES:
+        return None
+    given, options = asked._constructor_args
+    # As it was made, and as it may have been told since.
+    if options or len(given) != 1 or asked.distinct or asked.filter is not None:
+        return None
+    return given[0] if type(given[0]) is str else None
 
 
 @lru_cache(maxsize=1024)

@@ -107,22 +107,26 @@ class Listener:
 
     def count_waiting(self) -> None:
         """Count what was heard of; several threads may do so at once."""
+        counts: dict[_Reads, int] = {}
         while True:
             try:
                 event = self._waiting.popleft()
             except IndexError:
-                return
+                break
             if isinstance(event, ReadEvent):
-                self._read(event)
+                self._read(event, counts)
             else:
                 self._invalidation(event)
+        for known, count in counts.items():
+            known.count(count)
 
-    def _read(self, event: ReadEvent) -> None:
+    def _read(self, event: ReadEvent, counts: dict[_Reads, int]) -> None:
+        """Count all of a read but the read itself, which is added to `counts`."""
         name = (event.label, event.pattern, event.outcome, event.count > 1)
         known = self._reads.get(name)
         if known is None:
             known = self._known(*name)
-        known.count(event.count)
+        counts[known] = counts.get(known, 0) + event.count
         if known.bypassed:
             self._count(metrics.bypasses, event.label, self._word(event.reason, "bypass"))(1)
             return
