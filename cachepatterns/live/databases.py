@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,6 +23,22 @@ def strict_aliases() -> list[str]:
     """The aliases of which anything is cached strictly."""
     named = {alias for policy in site.policies() if policy.is_strict for alias in policy.databases}
     return sorted(named & set(connections))
+
+
+def answered(
+    topic: str, ask: Callable[[], Iterable[Finding]], *, in_order: str, unknown: str, check_id: str
+) -> Iterator[Finding]:
+    """What `ask` finds in a database, or that there is nothing to be found; and under `check_id`
+    that the database would not say, where that raises `DatabaseError`."""
+    try:
+        found = list(ask())
+    except DatabaseError as error:
+        text = f"{unknown}: {error}"
+        yield Finding(topic=topic, state=State.UNKNOWN, text=text, id=check_id)
+        return
+    yield from found
+    if not found:
+        yield Finding(topic=topic, state=State.OK, text=in_order)
 
 
 def timeout_findings() -> Iterator[Finding]:

@@ -8,11 +8,12 @@ that its writers never name: what is cached under them stays stale.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cachepatterns.live.databases import cached_aliases
+from cachepatterns.live.databases import answered, cached_aliases
 from cachepatterns.live.finding import Finding, State
 from cachepatterns.narrowing import TEXTS
 from cachepatterns.registry import site
@@ -39,20 +40,13 @@ def text_findings() -> Iterator[Finding]:
         if connection.vendor != "postgresql":
             continue
         topic = f"database {alias}"
-        try:
-            found = list(_findings(connection, topic))
-        except DatabaseError as error:
-            yield Finding(
-                topic=topic,
-                state=State.UNKNOWN,
-                text=f"How its columns compare texts is unknown: {error}",
-                id="I033",
-            )
-            continue
-        yield from found
-        if not found:
-            text = "Texts are compared as their fields say"
-            yield Finding(topic=topic, state=State.OK, text=text)
+        yield from answered(
+            topic,
+            partial(_findings, connection, topic),
+            in_order="Texts are compared as their fields say",
+            unknown="How its columns compare texts is unknown",
+            check_id="I033",
+        )
 
 
 def _findings(connection: BaseDatabaseWrapper, topic: str) -> Iterator[Finding]:

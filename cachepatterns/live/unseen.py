@@ -7,12 +7,13 @@ our own triggers stand on the table they write, they are seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachepatterns.core.sqltext import tokens, unquote
-from cachepatterns.live.databases import cached_aliases
+from cachepatterns.live.databases import answered, cached_aliases
 from cachepatterns.live.finding import Finding, State
 from cachepatterns.live.schema import KeyAction, Reaction, key_actions, reactions, supports
 from cachepatterns.registry import site
@@ -34,20 +35,13 @@ def unseen_findings() -> Iterator[Finding]:
         topic = f"database {alias}"
         if not supports(connection):
             continue
-        try:
-            found = list(_findings(connection, topic))
-        except DatabaseError as error:
-            yield Finding(
-                topic=topic,
-                state=State.UNKNOWN,
-                text=f"Its triggers and foreign keys are unknown: {error}",
-                id="I042",
-            )
-            continue
-        yield from found
-        if not found:
-            text = "It writes nothing that is cached by itself"
-            yield Finding(topic=topic, state=State.OK, text=text)
+        yield from answered(
+            topic,
+            partial(_findings, connection, topic),
+            in_order="It writes nothing that is cached by itself",
+            unknown="Its triggers and foreign keys are unknown",
+            check_id="I042",
+        )
 
 
 def _findings(connection: BaseDatabaseWrapper, topic: str) -> Iterator[Finding]:
