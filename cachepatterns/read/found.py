@@ -42,8 +42,8 @@ class Found:
         self.missing: list[str] = []
         self.gone: list[str] = []
         """Of those that were missing, the ones that the database does not have."""
-        self._served: dict[str, bytes | None] = {}
-        """The stamps of those that are not missing."""
+        self._held: Sequence[tuple[str, bytes | None]] = ()
+        """The stamps that stood when they were fetched: of each, and the model's last."""
         self._standing: dict[str, bytes | None] = {}
         self._payloads: list[bytes | None] = []
         self._negatives = 0
@@ -86,7 +86,6 @@ class Found:
                 found = served(values[number], standing)
             if found:
                 rows += found
-                self._served[stamps[number]] = own[number]
                 continue
             if found is not None:
                 deciding = decides_a_write() if deciding is None else deciding
@@ -96,10 +95,9 @@ class Found:
                 self._standing[stamps[number]] = own[number]
             else:
                 self._negatives += 1
-                self._served[stamps[number]] = own[number]
         if self.missing:
             self._standing[plan.model_stamp] = model_stamp
-            self._served[plan.model_stamp] = model_stamp
+            self._held = [*zip(stamps, own, strict=True), (plan.model_stamp, model_stamp)]
 
     def still_stands(self, store: Store) -> bool:
         """Whether nobody has written, since they were fetched, what was found: then it is what the
@@ -108,11 +106,17 @@ class Found:
         The interleaving that this keeps away: one row is found, a transaction moves something
         from it to another one and commits, and that one is loaded. Who adds up has it twice.
         """
-        if len(self._served) < 2:  # nothing but the model's: one statement has told all
-            return True
+        loaded = {*self.missing, *self.gone}
         # What its policy has served though it is invalidated may rest on nothing that stands: it
         # is of no moment, and whoever refreshes it mints anew.
-        held = {key: stamp for key, stamp in self._served.items() if stamp is not None}
+        names = [*self.spelled, None]
+        held = {
+            key: stamp
+            for name, (key, stamp) in zip(names, self._held, strict=False)
+            if name not in loaded and stamp is not None
+        }
+        if len(held) < 2:  # nothing but the model's: one statement has told all
+            return True
         try:
             now = store.read(self._plan.guards, list(held))
         except BackendError:
@@ -178,7 +182,7 @@ class Found:
             if rows is None:
                 return None
             found += rows
-        self._served = {}  # there is no moment to which all of them could belong
+        self._held = ()  # there is no moment to which all of them could belong
         return found
 
     def sift(self, started: float) -> None:

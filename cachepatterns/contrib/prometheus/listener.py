@@ -107,26 +107,22 @@ class Listener:
 
     def count_waiting(self) -> None:
         """Count what was heard of; several threads may do so at once."""
-        counts: dict[_Reads, int] = {}
         while True:
             try:
                 event = self._waiting.popleft()
             except IndexError:
-                break
+                return
             if isinstance(event, ReadEvent):
-                self._read(event, counts)
+                self._read(event)
             else:
                 self._invalidation(event)
-        for known, count in counts.items():
-            known.count(count)
 
-    def _read(self, event: ReadEvent, counts: dict[_Reads, int]) -> None:
-        """Count all of a read but the read itself, which is added to `counts`."""
+    def _read(self, event: ReadEvent) -> None:
         name = (event.label, event.pattern, event.outcome, event.count > 1)
         known = self._reads.get(name)
         if known is None:
             known = self._known(*name)
-        counts[known] = counts.get(known, 0) + event.count
+        known.count(event.count)
         if known.bypassed:
             self._count(metrics.bypasses, event.label, self._word(event.reason, "bypass"))(1)
             return
