@@ -67,14 +67,13 @@ _BUILDERS = (
 
 def _begun(model: Any, using: Any, hints: Any, recipe: Recipe) -> dict[str, Any]:
     """What Django's `__init__` gives a queryset, with a recipe for a query."""
-    return {
-        **_blank,
-        "model": model,
-        "_db": using,
-        "_hints": hints or {},
-        "_known_related_objects": {},  # added to in place
-        "_cachepatterns_calls": recipe,
-    }
+    begun = _blank.copy()
+    begun["model"] = model
+    begun["_db"] = using
+    begun["_hints"] = hints or {}
+    begun["_known_related_objects"] = {}  # added to in place
+    begun["_cachepatterns_calls"] = recipe
+    return begun
 
 
 class NotingMixin(MayChangeItsClass):

@@ -188,7 +188,7 @@ class Registry:
         """Models may be made and apps installed at any time: Django then lists them anew."""
         if not apps.models_ready:
             return
-        installed = apps.get_models(include_auto_created=True)
+        installed = apps.get_models(True)  # named, its argument costs as much as the call
         if installed is not self._installed:
             with self._lock:
                 self._installed = installed

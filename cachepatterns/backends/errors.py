@@ -11,6 +11,9 @@ from django_redis.exceptions import ConnectionInterrupted
 
 from cachepatterns.exceptions import BackendError
 
+FAILURES = (redis.RedisError, ConnectionInterrupted, OSError)
+"""What the client raises where Redis does not answer as it should."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -49,7 +52,7 @@ def translated(method: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(*args, **kwargs)
-        except (redis.RedisError, ConnectionInterrupted, OSError) as error:
+        except FAILURES as error:
             raise RedisError(error) from error
 
     return call

@@ -21,7 +21,7 @@ from cachepatterns.backends.base import (
     Moment,
     Reading,
 )
-from cachepatterns.backends.errors import RedisError, translated
+from cachepatterns.backends.errors import FAILURES, RedisError, translated
 from cachepatterns.backends.lines import Lines, Packed, Words, lines_of
 from cachepatterns.backends.records import milliseconds
 from cachepatterns.backends.redis_buffers import RedisBuffers
@@ -72,11 +72,13 @@ class RedisBackend(RedisBuffers):
         found: list[bytes | None] = self._client().mget(keys)
         return found
 
-    @translated
     def read(
         self, guards: Sequence[str], keys: Sequence[str], leases: Sequence[str] = ()
     ) -> Reading:
-        values, run = self.lines.call(lambda run: ("MGET", *guards, *leases, *keys))
+        try:  # as `translated` does it: every hit comes by here
+            values, run = self.lines.call(lambda run: ("MGET", *guards, *leases, *keys))
+        except FAILURES as error:
+            raise RedisError(error) from error
         guarding, first = len(guards), len(guards) + len(leases)
         # A lease names its server as an open guard does.
         if values[:first] == [open_on(run)] * first:  # as they mostly are

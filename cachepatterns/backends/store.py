@@ -34,6 +34,7 @@ from cachepatterns.observe import BurstLog, ErrorEvent, emit
 
 R = TypeVar("R")
 
+_LEFT_ALONE = "the cache failed a moment ago"
 _TENDING = 0.1
 _OWED_MAX = 10_000
 _OPENING = frozenset({"timeout", "connection", "auth"})
@@ -82,7 +83,7 @@ class Store:
     def call(self, operation: str, method: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         """Run a backend method; raises `BackendError`, counted, logged, breaker set."""
         if self._open_until and self.is_open:
-            raise BreakerOpen("the cache failed a moment ago")
+            raise BreakerOpen(_LEFT_ALONE)
         try:
             return method(*args, **kwargs)
         except BackendError as error:
@@ -101,7 +102,14 @@ class Store:
     ) -> Reading:
         if self._undelivered:
             self.deliver()
-        return self.call("read", self.backend.read, guards, keys, leases)
+        # As `call` does it, which would take longer for its arguments of all kinds.
+        if self._open_until and self.is_open:
+            raise BreakerOpen(_LEFT_ALONE)
+        try:
+            return self.backend.read(guards, keys, leases)
+        except BackendError as error:
+            self._failed("read", error)
+            raise
 
     def mint(
         self, guards: Sequence[str], keys: Sequence[str], stamps: Sequence[bytes], ttl: float

@@ -86,13 +86,16 @@ class Noting(ABC):
     One is made for each read, hits too: so it is told what it needs, and works nothing out.
     """
 
-    __slots__ = ("_aggregates", "_form", "_ordered", "_sent", "_using")
+    __slots__ = ("_sent", "_using")
 
-    def __init__(
-        self, using: str, form: str, ordered: bool, aggregates: tuple[tuple[str, str], ...]
-    ) -> None:
-        self._using, self._form, self._ordered = using, form, ordered
-        self._aggregates = aggregates
+    _form: str
+    """What an entry holds of the answer (`core.asked`)."""
+    _ordered: bool
+    """Whether its order is told to the last row."""
+    _aggregates: tuple[tuple[str, str], ...]
+
+    def __init__(self, using: str) -> None:
+        self._using = using
         self._sent: Sequence[tuple[str, Any]] = ()
 
     @abstractmethod
@@ -171,7 +174,7 @@ class Noting(ABC):
 class Noted(Noting):
     """One that calls a function."""
 
-    __slots__ = ("_function",)
+    __slots__ = ("_aggregates", "_form", "_function", "_ordered")
 
     def __init__(
         self,
@@ -181,8 +184,9 @@ class Noted(Noting):
         ordered: bool = True,
         aggregates: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        super().__init__(using, form, ordered, aggregates)
-        self._function = load
+        super().__init__(using)
+        self._function, self._form, self._ordered = load, form, ordered
+        self._aggregates = aggregates
 
     def _load(self) -> list[Row]:
         return self._function()

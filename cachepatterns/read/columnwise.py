@@ -22,7 +22,8 @@ Given = tuple[tuple[str | None, type, str], ...]
 class Wanted(msgspec.Struct, frozen=True):
     """Aggregates of a model's own columns."""
 
-    aliases: tuple[str, ...]
+    places: tuple[tuple[int, str], ...]
+    """The aliases, and where among the answers that of each stands."""
     spelled: tuple[tuple[str, str], ...]
     """The class and the column of each."""
     told: str
@@ -39,28 +40,19 @@ def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
     """What is asked, if it is nothing but classes, each with one name."""
     found: list[tuple[str | None, type, str]] = []
     # As Django orders them: those named by the caller first.
-    for alias, asked in kwargs.items():
-        name = _name_in(asked)
-        if name is None:
+    for alias, asked in [*kwargs.items(), *[(None, asked) for asked in args]]:
+        kind = type(asked)
+        if kind not in AGGREGATES:
             return None
-        found.append((alias, type(asked), name))
-    for asked in args:
-        name = _name_in(asked)
-        if name is None:
+        given, options = asked._constructor_args
+        # As it was made, and as it may have been told since.
+        if options or len(given) != 1 or asked.distinct or asked.filter is not None:
             return None
-        found.append((None, type(asked), name))
+        name = given[0]
+        if type(name) is not str:
+            return None
+        found.append((alias, kind, name))
     return tuple(found)
-
-
-def _name_in(asked: Any) -> str | None:
-    """The name that is all that an aggregate was given; `None` if it was given more."""
-    if type(asked) not in AGGREGATES:
-        return None
-    given, options = asked._constructor_args
-    # As it was made, and as it may have been told since.
-    if options or len(given) != 1 or asked.distinct or asked.filter is not None:
-        return None
-    return given[0] if type(given[0]) is str else None
 
 
 @lru_cache(maxsize=1024)
@@ -100,4 +92,4 @@ def _wanted(model: Any, given: Given, generation: int) -> Wanted | None:
     if not spelled:
         return None
     told = blake2b(repr([*spelled.items()]).encode(), digest_size=12).hexdigest()
-    return Wanted(tuple(spelled), tuple(spelled.values()), told)
+    return Wanted(tuple(enumerate(spelled)), tuple(spelled.values()), told)

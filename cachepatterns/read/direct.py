@@ -6,6 +6,7 @@ plan, nothing to be cached here and now. The long way asks everything again, and
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import cached_property, partial
 from itertools import chain
@@ -45,7 +46,7 @@ def fetch(queryset: Any) -> list[Any] | None:
     if finish is None or not is_stock_fetch_mode(queryset):
         return None
 
-    found = _ask(queryset, ROWS, partial(_Rows, queryset))
+    found = _ask(queryset, ROWS, _Rows)
     return None if found is None else finish(queryset, *found)
 
 
@@ -102,13 +103,13 @@ class _Rows:
 
 def count(queryset: Any) -> int | None:
     """`queryset.count()`."""
-    found = _ask(queryset, "count", partial(_Number, queryset, "count", _count, ()))
+    found = _ask(queryset, "count", _Count)
     return None if found is None else found[0][0][0]
 
 
 def exists(queryset: Any) -> bool | None:
     """`queryset.exists()`."""
-    found = _ask(queryset, "exists", partial(_Number, queryset, "exists", _exists, ()))
+    found = _ask(queryset, "exists", _Exists)
     return None if found is None else bool(found[0])
 
 
@@ -118,41 +119,29 @@ def aggregate(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     if wanted is None:
         return None
 
-    def ask(plain_set: QuerySet[Any]) -> list[Row]:
-        return [tuple(plain_set.aggregate(*args, **kwargs).values())]
-
-    number = partial(_Number, queryset, "aggregate", ask, wanted.spelled)
-    found = _ask(queryset, "aggregate", number, wanted.told)
-    return None if found is None else dict(zip(wanted.aliases, found[0][0], strict=True))
-
-
-def _count(plain_set: QuerySet[Any]) -> list[Row]:
-    return [(plain_set.count(),)]
-
-
-def _exists(plain_set: QuerySet[Any]) -> list[Row]:
-    return [(1,)] if plain_set.exists() else []
+    asking = partial(_Aggregates, wanted.spelled, args, kwargs)
+    found = _ask(queryset, "aggregate", asking, wanted.told)
+    if found is None:
+        return None
+    numbers = found[0][0]
+    return {alias: numbers[at] for at, alias in wanted.places}
 
 
 class _Number(Noting):
     """Asks the database for a number or two of a queryset, as only Django knows to spell it."""
 
-    __slots__ = ("_ask", "_plan", "_queryset", "_values")
+    __slots__ = ("_plan", "_queryset", "_values")
 
-    def __init__(
-        self,
-        queryset: Any,
-        operation: str,
-        ask: Callable[[QuerySet[Any]], list[Row]],
-        aggregates: tuple[tuple[str, str], ...],
-        using: str,
-        plan: QueryPlan,
-        values: Values,
-    ) -> None:
-        form = _FORMS[operation]
-        # Of a slice whose order is not told, an aggregate may be of other rows each time.
-        super().__init__(using, form, form != forms.AGGREGATES, aggregates)
-        self._queryset, self._ask, self._plan, self._values = queryset, ask, plan, values
+    _ordered = True
+    _aggregates: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, queryset: Any, using: str, plan: QueryPlan, values: Values) -> None:
+        self._using, self._sent = using, ()  # as `Noting` does: each hit makes one
+        self._queryset, self._plan, self._values = queryset, plan, values
+
+    @abstractmethod
+    def _ask(self, plain_set: QuerySet[Any]) -> list[Row]:
+        """What an entry holds of Django's answer for `plain_set`."""
 
     def _load(self) -> list[Row]:
         known = self._plan.text.statement(self._values, self._text, self._aggregates)
@@ -173,14 +162,55 @@ class _Number(Noting):
         return self.of(partial(self._ask, _plain_set(self._queryset, self._using)))
 
 
+class _Count(_Number):
+    __slots__ = ()
+
+    _form = forms.ROWS
+
+    def _ask(self, plain_set: QuerySet[Any]) -> list[Row]:
+        return [(plain_set.count(),)]
+
+
+class _Exists(_Number):
+    __slots__ = ()
+
+    _form = forms.EXISTS
+
+    def _ask(self, plain_set: QuerySet[Any]) -> list[Row]:
+        return [(1,)] if plain_set.exists() else []
+
+
+class _Aggregates(_Number):
+    __slots__ = ("_aggregates", "_args", "_kwargs")
+
+    _form = forms.AGGREGATES
+    _ordered = False  # of a slice whose order is not told it may be of other rows each time
+
+    def __init__(
+        self,
+        aggregates: tuple[tuple[str, str], ...],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        queryset: Any,
+        using: str,
+        plan: QueryPlan,
+        values: Values,
+    ) -> None:
+        super().__init__(queryset, using, plan, values)
+        self._aggregates, self._args, self._kwargs = aggregates, args, kwargs
+
+    def _ask(self, plain_set: QuerySet[Any]) -> list[Row]:
+        return [tuple(plain_set.aggregate(*self._args, **self._kwargs).values())]
+
+
 def _ask(
     queryset: Any,
     operation: str,
-    asking: Callable[[str, QueryPlan, Values], Any],
+    asking: Callable[[Any, str, QueryPlan, Values], Any],
     more: str = "",
 ) -> tuple[list[Row], QueryPlan] | None:
     """The rows that answer, and how they are decoded. `asking` makes what asks an alias
-    for the values of a plan."""
+    for a queryset that has the values of a plan."""
     if not config().SHORTCUTS or queryset._for_write:
         return None
     recipe = queryset._cachepatterns_recipe
@@ -206,14 +236,11 @@ def _ask(
     if plan is None or (plan.is_eventual and decides_a_write()):
         return None
     try:
-        question = plan.question((*values, more) if more else values)
+        question = plan.question(values, more)
     except NO_VALUE:
         return None
-    load = asking(using, plan, values)
+    load = asking(queryset, using, plan, values)
     return read(question, load, load, again=load.again), plan
-
-
-_FORMS = {"count": forms.ROWS, "exists": forms.EXISTS, "aggregate": forms.AGGREGATES}
 
 
 def _plain_set(queryset: Any, using: str) -> QuerySet[Any]:

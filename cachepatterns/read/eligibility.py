@@ -34,17 +34,18 @@ def why_not_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPo
 
 def why_not_kept_here(connection: BaseDatabaseWrapper, alias: str, policy: ResolvedPolicy) -> str:
     """Why nothing that is read on this connection now may be stored; empty if it may."""
-    if not config().ENABLED:
+    settings, vendor = config(), connection.vendor
+    if not settings.ENABLED:
         return "disabled"
     if (reason := why_uncached()) != "":
         return reason
     if not policy.tier.caches:
         return "tier never"
-    if primary_alias(alias) not in policy.databases:
+    if (primary_alias(alias) if settings.REPLICAS else alias) not in policy.databases:
         return "other database"
-    if connection.vendor not in SUPPORTED_VENDORS:
+    if vendor not in SUPPORTED_VENDORS:
         return "unsupported database"
-    if connection.vendor == "sqlite" and _is_private(str(connection.settings_dict["NAME"])):
+    if vendor == "sqlite" and _is_private(str(connection.settings_dict["NAME"])):
         return "private database"
     if is_customised(connection):
         return "session state"

@@ -118,11 +118,10 @@ def _read(
         found = store.read(guards, keys, question.leases)
         if not all(found.is_open):
             found = look_again(store, guards, keys, question.leases, found)
-        if not all(found.is_open):
-            store.tend(
-                [g for g, is_open in zip(guards, found.is_open, strict=True) if not is_open]
-            )
-            return from_database(question, load, started, outcome.MISS, WRITER)
+            shut = [g for g, is_open in zip(guards, found.is_open, strict=True) if not is_open]
+            if shut:
+                store.tend(shut)
+                return from_database(question, load, started, outcome.MISS, WRITER)
         payload, *standing = found.values
         if not found.leased:
             kept = Spare(survives, spare_one(question, payload, standing))

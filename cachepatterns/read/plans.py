@@ -86,14 +86,15 @@ class QueryPlan(msgspec.Struct, frozen=True, kw_only=True):
     text: Kept
     """What the database is asked."""
 
-    def question(self, values: Values) -> Question:
-        """What to ask for the query of this shape that has these values (and, at their end,
-        what else tells it from others). Raises one of `NO_VALUE` for what has no tags."""
+    def question(self, values: Values, more: str = "") -> Question:
+        """What to ask for the query of this shape that has these values; `more` tells it from
+        others that have them too. Raises one of `NO_VALUE` for what has no tags."""
         asked, stamps = self.asked, self.asked.stamps
         if self.by_field is not None:
             stamps += self.by_field.stamps(values)
-        digest = blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=12)
-        return replace(asked, key=asked.key + digest.hexdigest(), stamps=stamps)
+        told = (repr(values) + more).encode("utf-8", "surrogatepass")
+        digest = blake2b(told, digest_size=12).hexdigest()
+        return replace(asked, key=asked.key + digest, stamps=stamps)
 
 
 class Plans:

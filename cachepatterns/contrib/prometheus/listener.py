@@ -85,7 +85,7 @@ class Listener:
         self._most = 0 if metrics.READ_ELSEWHERE else COUNT_AT
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, (ReadEvent, InvalidationEvent)):
+        if type(event) is ReadEvent or type(event) is InvalidationEvent:
             self._waiting.append(event)
             if len(self._waiting) > self._most:
                 self.count_waiting()
