@@ -41,7 +41,7 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
         """Whether there is nothing of the project's own in the way from here to the rows."""
         cls: Any = type(self)
         return (
-            getattr(cls._queryset_class, "_is_django_s_own", False)
+            getattr(cls._queryset_class, "_begins_as_django_s", False)
             and cls.get_queryset is BaseManager.get_queryset
         )
 

@@ -175,6 +175,7 @@ class NotingMixin(MayChangeItsClass):
         ours = self.__dict__
         if len(ours) == _USUAL:
             theirs = ours.copy()
+            theirs.pop("_query", None)  # which another thread may have built since
             theirs.update(_kept_back)
         else:  # somebody has left something here, for this one alone
             theirs = {**_blank, **{name: ours[name] for name in _handed_on}}
@@ -235,7 +236,7 @@ class NotingMixin(MayChangeItsClass):
     def values_list(self, *fields: Any, flat: bool = False, named: bool = False) -> Any:
         if named or not fields:
             return super().values_list(*fields, flat=flat, named=named)  # type: ignore[misc]
-        return self._called_by_names("values_list", *fields, flat=flat)
+        return self._called_by_names("values_list", *fields, flat=bool(flat))
 
     def _not_support_combined_queries(self, operation_name: str) -> None:
         if self._cachepatterns_recipe is None:  # else it is none: that is not noted

@@ -34,8 +34,19 @@ from cachepatterns.write import onerow
 
 M = TypeVar("M", bound=models.Model)
 _NO_ORDER: Any = (("order_by", (), {}),)
-_ROW_BY_ROW = ("get", "in_bulk", "filter", "_filter_or_exclude", "_chain", "_clone", "_fetch_all")
+_ROW_BY_ROW = (
+    "get",
+    "in_bulk",
+    "filter",
+    "_filter_or_exclude",
+    "_chain",
+    "_clone",
+    "_fetch_all",
+    "__iter__",
+)
 """The methods whose work the row cache does: a class with its own is asked, not passed by."""
+_BEGINNING = ("__new__", "__init__", "query", "db")
+"""Those by which a queryset that was just made may already be more than all rows of its model."""
 
 
 class CachedQuerySetMixin(NotingMixin):
@@ -46,11 +57,15 @@ class CachedQuerySetMixin(NotingMixin):
     _result_cache: Any
     _is_django_s_own: bool
     """Whether the class gets, filters and clones as Django's: then rows come past all that."""
+    _begins_as_django_s: bool
+    """Whether, beside that, a queryset that was just made is all rows, and nothing more: then a
+    manager need not make one."""
     _for_write: bool
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._is_django_s_own = is_django_s(cls.__mro__, _ROW_BY_ROW)
+        cls._begins_as_django_s = cls._is_django_s_own and is_django_s(cls.__mro__, _BEGINNING)
 
     # -- options ------------------------------------------------------------------------
 
@@ -279,7 +294,10 @@ def _is_unchanged(query: Any) -> bool:
     return (
         type(query) is CachedQuery
         and not query.where.children
-        and not query.order_by  # noted, it is no beginning either: one way for both
+        # Noted, neither of these is a beginning either: one way for both.
+        and not query.order_by
+        and query.standard_ordering
+        and not query.extra_order_by
         and asks_for_all_columns_of_one_table(query)
     )
 

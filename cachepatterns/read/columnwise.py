@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from django.db.models import IntegerField, Sum
 
+from cachepatterns.read.conditions import referred
 from cachepatterns.read.statement import AGGREGATES
 from cachepatterns.registry import site
 
@@ -46,7 +47,9 @@ def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
             return None
         given, options = asked._constructor_args
         # As it was made, and as it may have been told since.
-        if options or len(given) != 1 or asked.distinct or asked.filter is not None:
+        if options or len(given) != 1:
+            return None
+        if asked.distinct or asked.filter is not None or asked.default is not None:
             return None
         name = given[0]
         if type(name) is not str:
@@ -74,12 +77,12 @@ def _wanted(model: Any, given: Given, generation: int) -> Wanted | None:
     spelled: dict[str, tuple[str, str]] = {}
     named = {alias for alias, _, _ in given}
     for alias, kind, name in given:
-        if name in named or (alias and not alias.isidentifier()):
+        if name in named or (alias is not None and not alias.isidentifier()):
             return None  # of which Django has something to say
         if kind not in AGGREGATES or name not in columns:
             return None
-        field: Any = type(columns[name])
-        if not _is_given_as_it_is(field):
+        kinds: list[Any] = [type(field) for field in referred(columns[name])]
+        if not all(map(_is_given_as_it_is, kinds)):
             return None
         if kind is Sum and isinstance(columns[name], IntegerField):
             return None  # may outgrow 64 bits: the long way keeps what the driver gave

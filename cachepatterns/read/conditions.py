@@ -71,10 +71,18 @@ def column(found: Any) -> tuple[Any, ...]:
     if type(found) is not Col:
         raise Shapeless(found)
     target = found.target
-    kind: Any = type(target)
-    if not _sends_what_is_prepared(kind):
+    kinds: list[Any] = [type(field) for field in referred(target)]
+    if not all(map(_sends_what_is_prepared, kinds)):
         raise Shapeless(target)
     return found.alias, target.column, target.model
+
+
+def referred(field: Any) -> list[Any]:
+    """A field, and those that it refers to: a key's values are sent, and given, as theirs."""
+    found = [field]
+    while found[-1].remote_field is not None:
+        found.append(found[-1].target_field)
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -98,9 +106,11 @@ def _one(value: Any, shape: list[Any], values: list[Any]) -> None:
 
 
 def _has_plain_zone(moment: datetime.datetime | datetime.time) -> bool:
-    """Whether the `repr` tells the zone: that of some classes is but an address."""
+    """Whether the `repr` tells the zone: that of some is but an address, or a file's."""
     zone = moment.tzinfo
-    return zone is None or type(zone) is datetime.timezone or isinstance(zone, ZoneInfo)
+    if type(zone) is ZoneInfo:
+        return zone.key is not None
+    return zone is None or type(zone) is datetime.timezone
 
 
 def _many(given: Any, shape: list[Any], values: list[Any]) -> None:

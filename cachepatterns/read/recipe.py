@@ -30,7 +30,7 @@ from django.db import models
 from cachepatterns.core.sqltext import may_mean_now
 from cachepatterns.observe import BurstLog
 from cachepatterns.policy import AUTO_FIELDS, INTEGER_FIELDS, TEXT_FIELDS
-from cachepatterns.read.conditions import lookups_of
+from cachepatterns.read.conditions import lookups_of, referred
 from cachepatterns.read.shape import shape_of
 
 MAX_STEPS = 4000
@@ -177,7 +177,7 @@ def _step(
     if told is None or sorted(map(repr, told[1])) != sorted(map(repr, values)):
         return None
     lookups = list(lookups_of(built.query))
-    fields = {field for lookup in lookups for field in _fields(lookup)}
+    fields = {field for lookup in lookups for field in referred(lookup.lhs.target)}
     if not all(map(_takes, lookups)) or any("instance_lookups" in vars(f) for f in fields):
         return None
     places = _places(told, values, build(_with_probes(calls)).query)
@@ -267,12 +267,4 @@ _TAKEN: dict[type, type] = {
 def _takes(lookup: Any) -> bool:
     """Whether a lookup takes every value of the kind that it has."""
     # A bool is part of the step: of them there is but one.
-    return type(lookup.rhs) in (bool, _TAKEN.get(type(_fields(lookup)[-1])))
-
-
-def _fields(lookup: Any) -> list[Any]:
-    """The field that is compared, and those that it refers to."""
-    found = [lookup.lhs.target]
-    while found[-1].remote_field is not None:
-        found.append(found[-1].target_field)
-    return found
+    return type(lookup.rhs) in (bool, _TAKEN.get(type(referred(lookup.lhs.target)[-1])))

@@ -101,6 +101,8 @@ class RowPlan:
             return value, tag.canonical(kind, value)
         if hasattr(value, "resolve_expression"):
             raise TypeError(f"{value!r} is no value, but an expression")
+        if isinstance(value, tuple):
+            raise TypeError(f"{value!r} is several values, of which Django takes the first")
         prepared = self.narrowing.field.get_prep_value(value)
         if prepared is None:
             raise TypeError("NULL equals no value")

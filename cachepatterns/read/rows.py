@@ -147,8 +147,10 @@ def _get_rows(plan: RowPlan, model: type[models.Model], wanted: dict[str, Any]) 
     if rows is found.rows:
         return made
     # In the order in which they were asked for, as since Django 6.1.
-    ordered = {value: made[value] for value in wanted.values() if value in made}
-    return ordered if len(ordered) == len(made) else made
+    ordered = [made[value] for value in wanted.values() if value in made]
+    if len(ordered) != len(made):
+        return made
+    return dict(zip(map(plan.value_of, ordered), ordered, strict=True))
 
 
 def _with_missing(

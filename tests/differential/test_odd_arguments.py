@@ -151,6 +151,8 @@ IN_BULK = [
     "q.all()[:1].in_bulk([1])",
     'q.values("pk").in_bulk([1])',
     'q.order_by("-pk").in_bulk([1, 2])',
+    "list(q.reverse().in_bulk([1, 2]))",
+    'list(q.extra(order_by=["-sku"]).in_bulk([1, 2]))',
 ]
 OTHER = [
     "q.first()",
@@ -168,6 +170,7 @@ OTHER = [
     "list(q.filter(stock=True))",
     "list(q.filter(sku=1))",
     "q.contains(Item(pk=1))",
+    'list(q.order_by("pk").values_list("sku", flat=[]))',
     "q.contains(Item())",
     "q.contains(Category(pk=1))",
 ]

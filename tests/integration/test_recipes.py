@@ -4,16 +4,18 @@ import copy
 import datetime
 import pickle
 import random
+import threading
 import uuid
 import warnings
 from decimal import Decimal
 
 import pytest
 from django.db import connections, models
-from django.db.models import CharField, QuerySet
+from django.db.models import CharField, Q, QuerySet
 from django.db.models.lookups import Exact
 from django.db.models.query import ValuesIterable
 from django.test.utils import register_lookup
+from django.utils.connection import ConnectionDoesNotExist
 
 from cachepatterns import CachedManager
 from cachepatterns.converting import cached_class
@@ -439,6 +441,76 @@ def test_a_relation_s_manager_filters_within_the_relation(goods):
         assert {item.category_id for item in ours} == {a.pk}
         assert {item.category_id for item in theirs} == {b.pk}
         assert next(iter(ours)).category is a
+
+
+class Living(QuerySet):
+    """Leaves out what is deleted, from its beginning on."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if not self.query.where:
+            self.query.add_q(Q(active=True))
+
+
+class WithLabels(QuerySet):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._prefetch_related_lookups = ("labels",)
+
+
+class Elsewhere(QuerySet):
+    @property
+    def db(self):
+        return "nowhere"
+
+
+def test_a_manager_gets_what_its_querysets_are_from_their_beginning(goods):
+    item = goods[2][0]
+    Item.objects.filter(pk=item.pk).update(active=False)
+    for _ in range(2):
+        with pytest.raises(Item.DoesNotExist):
+            manager(CachedManager.from_queryset(Living)).get(pk=item.pk)
+        found = manager(CachedManager.from_queryset(WithLabels)).get(pk=item.pk)
+        assert "labels" in found._prefetched_objects_cache
+        with pytest.raises(ConnectionDoesNotExist):
+            manager(CachedManager.from_queryset(Elsewhere)).get(pk=item.pk)
+
+
+class Told(QuerySet):
+    """Says something of each instance that it hands out."""
+
+    def __iter__(self):
+        for found in super().__iter__():
+            found.was_told = True
+            yield found
+
+
+def test_a_class_that_iterates_in_a_way_of_its_own_is_asked_for_rows_in_bulk(goods):
+    key = goods[2][0].pk
+    for _ in range(2):
+        assert manager(CachedManager.from_queryset(Told)).in_bulk([key])[key].was_told
+
+
+class Overtaken(dict):
+    """What a queryset holds; another thread builds its query before it is copied."""
+
+    def copy(self):
+        threading.Thread(target=self.builds).start()
+        self.is_built.wait()
+        return dict(self)
+
+
+def test_a_query_that_another_thread_builds_meanwhile_is_not_the_clone_s(goods):
+    """The clone would go by it, and forget the call that was noted on it."""
+    for _ in range(3):
+        shared = Item.objects.filter(stock__gte=0)
+        shared.filter(sku="s1")
+    held = shared.__dict__ = Overtaken(vars(shared))
+    held.is_built = threading.Event()
+    held.builds = lambda: (shared.query, held.is_built.set())
+    found = shared.filter(sku="s1")
+    assert held.is_built.is_set()
+    assert [item.sku for item in found] == ["s1"]
 
 
 def test_nothing_is_noted_without_shortcuts(settings):

@@ -119,6 +119,24 @@ def test_in_bulk_keeps_the_order_of_the_model(goods, monkeypatch, request, order
     assert [same_as_django() for _ in range(3)] == [True] * 3
 
 
+def test_in_bulk_keeps_the_order_of_its_queryset(goods):
+    keys = [item.pk for item in goods[2]]
+    for _ in range(3):
+        assert list(Item.objects.reverse().in_bulk(keys)) == keys[::-1]
+        assert list(Item.objects.uncached().cached().reverse().in_bulk(keys)) == keys[::-1]
+        assert list(Item.objects.extra(order_by=["-sku"]).in_bulk(keys)) == keys[::-1]
+
+
+class Name(str):
+    """A text that is more than one."""
+
+
+def test_in_bulk_s_keys_are_the_rows_own(goods):
+    for _ in range(2):  # from the database, and from the cache
+        found = Item.objects.in_bulk([Name("s1"), Name("s0")], field_name="sku")
+        assert list(map(type, found)) == [str, str]
+
+
 def test_in_bulk_of_an_order_that_python_has_too_is_cached_row_by_row(goods, monkeypatch):
     monkeypatch.setattr(Item._meta, "ordering", ["-stock", "pk"])
     keys = [item.pk for item in goods[2]]

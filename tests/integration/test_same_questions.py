@@ -7,6 +7,8 @@ one answer, or no write ever meets the entry.
 
 import datetime
 import enum
+import io
+import struct
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -211,6 +213,33 @@ def test_an_order_with_a_parameter_of_its_own(fresh, monkeypatch):
             check(Item, lambda q, w=wanted: [i.pk for i in q.filter(pk__in=w)])
 
 
+class Nameless(ZoneInfo):
+    def __repr__(self):
+        return "a zone"
+
+
+def nameless(hours):
+    return Nameless(f"Etc/GMT{-hours:+d}")
+
+
+def from_a_file(hours):
+    """A zone as a file of the zone database has it, with one offset for all times."""
+    counts = struct.pack(">6l", 0, 0, 0, 0, 1, 2)
+    kind = struct.pack(">lbb", hours * 3600, 0, 0)
+    return ZoneInfo.from_file(io.BytesIO(b"TZif" + bytes(16) + counts + kind + b"X\0"))
+
+
+@pytest.mark.parametrize("zone", [nameless, from_a_file])
+def test_moments_of_zones_that_do_not_tell_their_names(goods, zone):
+    """Two moments that look alike, and are not."""
+    for hour, item in enumerate(goods[2]):
+        item.made = datetime.datetime(2026, 1, 1, hour, tzinfo=datetime.UTC)
+        item.save()
+    for hours in (0, 1, 9, 0):
+        moment = datetime.datetime(2026, 1, 1, 2, tzinfo=zone(hours))
+        check(Item, lambda q, m=moment: [i.pk for i in q.filter(made__gte=m).order_by("pk")])
+
+
 # -- aggregates ---------------------------------------------------------------------------------
 
 
@@ -221,7 +250,7 @@ def outcome(ask):
         return type(error)
 
 
-@pytest.mark.parametrize("alias", ["stock", "a b"])
+@pytest.mark.parametrize("alias", ["stock", "a b", ""])
 def test_what_django_refuses_is_refused(goods, alias):
     for n in range(3):
         Item.objects.filter(stock__lt=1000 + n).aggregate(a=Max("stock"), b=Min("stock"))
@@ -244,6 +273,15 @@ def test_an_aggregate_that_was_told_more_since_it_was_made(goods):
     for _ in range(3):
         assert Item.objects.aggregate(n=plain) == {"n": 4}
         assert Item.objects.aggregate(n=distinct) == {"n": 1}
+
+
+def test_an_aggregate_that_was_given_a_default_since_it_was_made(goods):
+    plain, defaulted = Max("stock"), Max("stock")
+    defaulted.default = 5
+    for _ in range(3):
+        nobody = Item.objects.filter(sku="nobody's")
+        assert nobody.aggregate(n=plain) == {"n": None}
+        assert nobody.aggregate(n=defaulted) == {"n": 5}
 
 
 def test_an_integer_of_more_digits_than_python_writes(goods):
