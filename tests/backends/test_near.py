@@ -277,6 +277,21 @@ def test_it_holds_so_many_bytes_and_lets_go_of_what_is_not_used(near, client):
     assert len(one.cache) == 10
 
 
+def test_what_is_kept_again_takes_the_place_of_what_was_kept(near, client):
+    """Counted beside it, one entry that is read anew after each write would push all others out,
+    and then itself."""
+    size = OVERHEAD + 2 * EACH + 1
+    one = near(most=3 * size).live()
+    one.keep("other")
+    for _ in range(20):
+        one.keep("a")
+        assert one.has("a")
+        assert one.has("other")
+    assert (len(one.cache), one.cache.size) == (2, 2 * size)
+    one.keep("a", body=b"xx")
+    assert one.cache.size == 2 * size + 1
+
+
 @pytest.mark.parametrize("rests_on", [3, 34])
 def test_so_many_bytes_are_what_it_takes(rests_on):
     """What an entry rests on counts too: 32 keys of rows, which each has for itself, weigh more
