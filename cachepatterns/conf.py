@@ -103,9 +103,13 @@ class Config:
     PURE_FUNCTIONS: tuple[str, ...] = ()
     """SQL functions of your own that always give the same answer for the same data."""
     SHORTCUTS: bool = True
-    """``False`` builds and compiles every query to find its key, makes every instance by
-    ``__init__``, compiles every UPDATE, registers no write ahead, sends a transaction's BEGIN and
-    its first write apart, and has Redis decode the guard of a writer who is alone in it."""
+    """``False`` takes the long ways: every query is built and compiled to find its key, all
+    instances are made by ``__init__``, every UPDATE is compiled, no write is registered ahead or
+    made ready while the database works, a transaction's BEGIN and its first write are sent apart,
+    and Redis decodes the guard of a writer who is alone in it.
+
+    Rows that are asked for by primary key or unique field (``get()``, ``in_bulk()``, foreign keys)
+    have their key made of the value all the same: of them only what is missing is compiled."""
     VERIFY_SHARE: float = 0.05
     """The share of stored query results beside which is kept what was asked, so that
     ``cache_verify`` can ask the database again. Rows need nothing kept. 0 keeps nothing."""
@@ -114,7 +118,9 @@ class Config:
     SHADOW: float = 0.0
     """The share of the hits that is compared with the database, ten a second and process at most:
     to be sure of a new policy, or of writers that nobody knows of. Each costs its read a query;
-    mismatches are logged, counted and sent as the signal ``stale_hit``.
+    mismatches are logged, counted and sent as the signal ``stale_hit``. Hits are those that Redis
+    has answered: what a process answers from its own memory (tiers with ``local``) is not
+    compared.
 
     ``CACHEPATTERNS_SHADOW`` in a process's environment counts instead: for one server, without a
     release."""

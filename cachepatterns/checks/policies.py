@@ -68,7 +68,8 @@ def _tier(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
         yield from check_volatile(name, policy.policy.ttl, policy.origin)
     accepted = policy.policy.accepts_staleness
     if accepted is not None:
-        yield from check_ttl(accepted, policy.origin, "accepts_staleness")
+        wrong = [*check_ttl(accepted, policy.origin, "accepts_staleness")]
+        yield from wrong or _not_local(policy)
     if policy.tier.local and not accepted:
         yield Info(
             f"{policy.label} is in the tier {name!r}, which is local, but its policy accepts no "
@@ -77,6 +78,21 @@ def _tier(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
             "would have answered a second ago; or take a tier that is not local.",
             obj=policy.model,
             id="cachepatterns.I001",
+        )
+
+
+def _not_local(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
+    """What a policy accepts, and its tier makes no use of."""
+    name = policy.policy.tier
+    if policy.tier.caches and not policy.tier.local:
+        yield Info(
+            f"{policy.origin}: accepts_staleness has no effect: the tier {name!r} is not local, "
+            f"{policy.label} is always read from Redis.",
+            hint=f'Set CACHEPATTERNS["TIERS"]["{name}"]["local"] = True, or take a tier that is '
+            "local. Else take accepts_staleness out, unless queries name a local tier themselves: "
+            "cached(tier=…).",
+            obj=policy.model,
+            id="cachepatterns.I002",
         )
 
 

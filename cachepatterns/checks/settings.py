@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from django.apps import apps
@@ -31,10 +32,12 @@ POSITIVE = (
     "REFRESH_THREADS",
     "REFRESH_QUEUE",
 )
-FLAGS: dict[str, tuple[bool | None, ...]] = {
-    "TRACING": (True, False),
-    "PROMETHEUS": (None, True, False),
+SWITCHES: dict[Any, tuple[bool | None, ...]] = {
+    "bool": (True, False),
+    "bool | None": (None, True, False),
 }
+"""The types of settings that are on or off, and what there is to be said."""
+FLAGS = {each.name: SWITCHES[each.type] for each in fields(Config) if each.type in SWITCHES}
 SHARES = {
     "SHADOW": "0.01 compares every hundredth hit with the database.",
     "VERIFY_SHARE": "0.05 lets cache_verify ask every twentieth query again.",
@@ -47,6 +50,13 @@ WORDS = {
     "ON_REDIS_ERROR": ("database", "refuse"),
     "RELAY": ("", "thread"),
     "FLUSH": ("", "thread"),
+}
+TIME_HINTS = {
+    "ttl": 'To cache nothing, use tier = "never".',
+    "negative_ttl": "The default is 60. After a short one the database is soon asked again "
+    "whether there is still nothing.",
+    "accepts_staleness": "1.0 lets a process answer from its own memory what Redis would have "
+    "answered a second ago. To have Redis asked each time, leave it out.",
 }
 TIER_OPTIONS = ("ttl", "jitter", "negative_ttl", "local", *SOFT_OPTIONS)
 POLICY_OPTIONS = tuple(name for name in vars(ModelPolicy) if not name.startswith("_"))
@@ -143,7 +153,9 @@ def _words(found: Mapping[str, Any]) -> Iterator[CheckMessage]:
             yield Error(
                 f'CACHEPATTERNS["{name}"] is {value!r}, not one of '
                 f"{', '.join(map(repr, allowed))}.",
-                hint=f"The default is {getattr(Config(), name)!r}.",
+                hint=f"Write {' or '.join(map(repr, allowed))}, without quotes; the default is "
+                f"{getattr(Config(), name)!r}. Whatever else stands there counts as on, unless it "
+                "is empty or 0.",
                 id="cachepatterns.E018",
             )
     if found.get("RELAY") and not found.get("OUTBOX"):
@@ -207,7 +219,7 @@ def check_ttl(value: Any, where: str, option: str = "ttl") -> Iterator[CheckMess
     if not _is_number(value) or value <= 0:
         yield Error(
             f"{where}: {option} is {value!r}, not a positive number of seconds.",
-            hint='To cache nothing, use tier = "never".',
+            hint=TIME_HINTS[option],
             id="cachepatterns.E008",
         )
 

@@ -10,10 +10,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cachepatterns.backends import incarnation
 from cachepatterns.backends.near import EACH, OVERHEAD, NearCache
 from cachepatterns.backends.store import Store, make_backend
 from cachepatterns.backends.tracking import Tracking
 from cachepatterns.core.entry import Entry
+from shop.servers import EmbeddedValkey
 from tests.events import eventually
 from tests.faults.proxy import Proxy
 
@@ -187,6 +189,44 @@ def test_a_connection_that_its_client_makes_anew_by_itself_is_trusted_no_more(ne
         eventually(lambda: not one.has("a"))
 
 
+def test_an_answer_confirms_nothing_that_changed_after_it_was_asked_for(near, client):
+    """The interleaving that must not happen: the server answers that all was told, a tag changes,
+    and only then this process gets to read the answer, and takes the moment at which it does so
+    for the one up to which it was told all."""
+    changed, told = [], []
+
+    class HeldUp(redis.Connection):
+        def read_response(self, *args, **kwargs):
+            answer = super().read_response(*args, **kwargs)
+            if answer == b"PONG" and is_ready and not changed:
+                changed.append(time.monotonic())
+                client.set(TAG, "new")
+            return answer
+
+    is_ready = False
+    one = near(connection_class=HeldUp).live()
+    one.tracking._changed = lambda keys: told.append(one.tracking.confirmed_at)
+    is_ready = True
+    eventually(lambda: told)
+    assert told[0] <= changed[0]
+
+
+def test_a_server_that_has_become_another_one_is_trusted_no_more(near, tmp_path, monkeypatch):
+    """For a moment it was a replica: what its primary was told then may have come to others only.
+    Connections stand all the while, so nothing else says that it happened."""
+    monkeypatch.setattr(incarnation, "ASK_AGAIN_SECONDS", 0.0)
+    with EmbeddedValkey(tmp_path) as server, redis.Redis.from_url(server.url) as direct:
+        one = near(server.url)
+        one.live().keep("a")
+        direct.replicaof("127.0.0.1", "1")  # where nobody answers
+        direct.replicaof("NO", "ONE")
+        eventually(lambda: not one.has("a"))
+        assert "lost" in one.heard
+        one.live().keep("a")
+        assert one.has("a")
+        one.cache.close()
+
+
 def test_nothing_is_kept_before_anybody_listens(near, client):
     one = near("redis://127.0.0.1:1/0")
     assert one.cache.expect([TAG], 60.0) is None
@@ -275,6 +315,21 @@ def test_it_holds_so_many_bytes_and_lets_go_of_what_is_not_used(near, client):
     one.keep("large", body=b"x" * 10_000)
     assert not one.has("large")
     assert len(one.cache) == 10
+
+
+def test_what_is_kept_again_takes_the_place_of_what_was_kept(near, client):
+    """Counted beside it, one entry that is read anew after each write would push all others out,
+    and then itself."""
+    size = OVERHEAD + 2 * EACH + 1
+    one = near(most=3 * size).live()
+    one.keep("other")
+    for _ in range(20):
+        one.keep("a")
+        assert one.has("a")
+        assert one.has("other")
+    assert (len(one.cache), one.cache.size) == (2, 2 * size)
+    one.keep("a", body=b"xx")
+    assert one.cache.size == 2 * size + 1
 
 
 @pytest.mark.parametrize("rests_on", [3, 34])

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from django.test.utils import isolate_apps
 
 import cachepatterns
 from cachepatterns import CachedManager, ModelPolicy
+from cachepatterns.conf import KEYS, Config
 from cachepatterns.registry import site
 from tests.aliases import added
 from tests.app.caching import Plain
@@ -99,7 +101,11 @@ def test_e009_a_local_tier_that_names_an_age(configure):
 @pytest.mark.parametrize("accepted", [0, -1, "1"])
 def test_e008_an_accepted_staleness_that_is_no_time(policy, accepted):
     policy(accepts_staleness=accepted)
-    assert "accepts_staleness" in found("E008")[0].msg
+    (message,) = found("E008")
+    assert "accepts_staleness" in message.msg
+    assert "leave it out" in message.hint
+    assert "never" not in message.hint, "it is cached as before"
+    assert found("I002") == [], "one thing at a time"
 
 
 def test_i001_a_local_tier_whose_policy_accepts_nothing(policy, configure):
@@ -107,6 +113,23 @@ def test_i001_a_local_tier_whose_policy_accepts_nothing(policy, configure):
     assert "app.item" in {message.msg.split()[0] for message in found("I001")}
     policy(accepts_staleness=1.0)
     assert "app.item" not in {message.msg.split()[0] for message in found("I001")}
+
+
+def test_i002_a_policy_that_accepts_staleness_in_a_tier_that_is_not_local(policy, configure):
+    assert found("I002") == []
+    policy(accepts_staleness=1.0)
+    (message,) = found("I002")
+    assert "'semi_static' is not local" in message.msg
+    assert '["semi_static"]["local"] = True' in message.hint
+    configure(TIERS={"semi_static": {"local": True}})
+    assert found("I002") == []
+
+
+@pytest.mark.parametrize("tier", ["never", "semistatic"])
+def test_i002_leaves_it_to_others_to_say_that_nothing_is_cached(policy, tier):
+    policy(accepts_staleness=1.0, tier=tier)
+    assert found("I002") == []
+    assert found("W008") or found("E007")
 
 
 @pytest.mark.parametrize("option", ["narrow_by", "narrow_by_only"])
@@ -428,6 +451,28 @@ def test_e018_a_switch_that_is_neither_on_nor_off(configure, name, value, allowe
     assert allowed in message.msg
     configure(**{name: False})
     assert found("E018") == []
+
+
+SWITCHES = [each.name for each in fields(Config) if str(each.type).startswith("bool")]
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("value", ["no", "False", 1, 0, []])
+def test_e018_every_switch_is_on_or_off(configure, name, value):
+    """What is neither is not taken for what it says: "no" would be on."""
+    configure(**{name: value})
+    (message,) = found("E018")
+    assert message.msg.startswith(f'CACHEPATTERNS["{name}"] is {value!r}, ')
+    assert "True or False, without quotes" in message.hint
+    for switched in (True, False):
+        configure(**{name: switched})
+        assert found("E018") == []
+
+
+def test_the_switches_are_all_that_are_on_or_off_by_default():
+    known = {key for key in KEYS if isinstance(getattr(Config(), key), bool)}
+    assert known == {*SWITCHES} - {"PROMETHEUS"}
+    assert {"ENABLED", "SHORTCUTS", "STATS", "READ_ONLY"} < known
 
 
 @pytest.mark.parametrize("name", ["SHADOW", "HOT_SHARE", "VERIFY_SHARE"])

@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import FieldError
 from django.db import connection
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, Max, Min, Sum
 from django.db.models.sql.compiler import SQLAggregateCompiler
 
 from tests.app.models import Item
@@ -53,6 +53,27 @@ def test_it_rests_on_the_rows_that_its_conditions_name(goods):
     items[1].category = a
     items[1].save()
     assert count() == 3
+
+
+def test_each_aggregate_of_the_same_rows_is_a_question_of_its_own(goods):
+    """All are asked by one plan, of which only what is aggregated tells them apart."""
+    a, _, _items = goods
+    expected = {
+        (Min("price"),): {"price__min": 0},
+        (Max("price"),): {"price__max": 2},
+        (Count("price"),): {"price__count": 2},
+        (Max("stock"),): {"stock__max": 0},
+        (Min("price"), Max("price")): {"price__min": 0, "price__max": 2},
+        (Max("price"), Min("price")): {"price__max": 2, "price__min": 0},
+    }
+    with seen() as found:
+        for _ in range(2):
+            for asked, answer in expected.items():
+                rows = Item.objects.filter(category=a)
+                assert rows.aggregate(*asked) == answer
+            assert Item.objects.filter(category=a).aggregate(x=Min("price")) == {"x": 0}
+            assert Item.objects.filter(category=a).aggregate(x=Max("price")) == {"x": 2}
+    assert found.outcomes == ["miss"] * 8 + ["hit"] * 8
 
 
 def test_the_connection_hands_out_djangos_own_compilers_again_whatever_happened(goods):

@@ -259,6 +259,29 @@ def test_nor_does_the_row_of_one(goods, eventual, monkeypatch):
     assert names == ["other"]
 
 
+def test_nor_what_a_strict_row_is_joined_with(goods, monkeypatch):
+    """A key is taken if its row may be chosen, which another row has a say in, whose policy is
+    eventual. That the read begins at a strict one makes its answer no more certain."""
+    chosen = {"category__name": "a"}
+    key = Note._meta.get_field("item")
+    monkeypatch.setattr(key.remote_field, "limit_choices_to", chosen)
+    item = goods[2][0]
+
+    def may_be_chosen():
+        rows = Item._base_manager.using("default").filter(id=item.pk)
+        return rows.complex_filter(chosen).exists()
+
+    with policy_of(Category, consistency="eventual"):
+        with seen() as found:
+            assert [may_be_chosen() for _ in range(3)] == [True] * 3
+        assert found.outcomes == ["miss", "hit", "hit"]
+        past_django("UPDATE app_category SET name = 'other'")
+        assert may_be_chosen()
+        with seen() as found, pytest.raises(ValidationError):
+            key.clean(item.pk, Note(item=item))
+        assert found.reasons == ["decides a write"]
+
+
 @pytest.mark.parametrize("name", deciding.DECIDERS)
 def test_django_still_calls_the_deciders_so(name):
     if name == "set_base" and django.VERSION < (6, 1):

@@ -13,7 +13,9 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
+from cachepatterns import invalidate
 from cachepatterns.backends.near import NearCache
 from cachepatterns.backends.store import Store, current_store, make_backend
 from cachepatterns.conf import config
@@ -100,6 +102,40 @@ def test_ones_own_writes_are_seen_at_once(local):
         near(read)
         Category.objects.filter(slug="a").update(name="newest")
         assert read().name == "newest"
+
+
+def rename(name):
+    Category.objects.filter(slug="a").update(name=name)
+
+
+def rename_in_a_transaction(name):
+    with transaction.atomic():
+        rename(name)
+
+
+def rename_past_django(name):
+    with connection.cursor() as cursor:
+        cursor.cursor.execute("UPDATE app_category SET name = %s WHERE slug = 'a'", [name])
+    invalidate(QuerySet(Category).get(slug="a"))
+
+
+OWN_WRITES = {
+    "a statement": rename,
+    "a transaction": rename_in_a_transaction,
+    "told by hand": rename_past_django,
+}
+
+
+@pytest.mark.parametrize("write", OWN_WRITES.values(), ids=OWN_WRITES)
+@pytest.mark.parametrize("consistency", ["strict", "eventual"])
+def test_ones_own_writes_need_not_be_heard_of(local, monkeypatch, consistency, write):
+    """The interleaving that must not happen: the thread that hears of changes gets no turn; this
+    process writes, and goes on to answer from memory what it has just replaced."""
+    with policy_of(Category, consistency=consistency, accepts_staleness=60.0):
+        read = near(lambda: Category.objects.get(slug="a").name)
+        monkeypatch.setattr(current_store().near._tracking, "_changed", lambda keys: None)
+        write("new")
+        assert read() == "new"
 
 
 def test_others_writes_are_heard_of(local):

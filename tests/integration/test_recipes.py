@@ -14,7 +14,7 @@ from django.db import connections, models
 from django.db.models import CharField, Q, QuerySet
 from django.db.models.lookups import Exact
 from django.db.models.query import ValuesIterable
-from django.test.utils import register_lookup
+from django.test.utils import isolate_apps, register_lookup
 from django.utils.connection import ConnectionDoesNotExist
 
 from cachepatterns import CachedManager
@@ -24,7 +24,7 @@ from cachepatterns.queryset import CachedQuerySet
 from cachepatterns.read import plans, recipe
 from cachepatterns.read.plans import plain, plans_of
 from cachepatterns.read.shape import shape_of
-from tests.app.models import CheapItem, Item
+from tests.app.models import CheapItem, Everything, Item
 from tests.events import seen
 
 pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
@@ -511,6 +511,44 @@ def test_a_query_that_another_thread_builds_meanwhile_is_not_the_clone_s(goods):
     found = shared.filter(sku="s1")
     assert held.is_built.is_set()
     assert [item.sku for item in found] == ["s1"]
+
+
+@isolate_apps("tests.app")
+def test_what_a_field_of_somebody_s_own_refuses_is_refused_at_once():
+    """Whatever texts it has taken before: a call that is noted asks no field."""
+
+    class Code(models.CharField):
+        def get_prep_value(self, value):
+            if len(value) > self.max_length:
+                raise ValueError(value)
+            return super().get_prep_value(value)
+
+    class Coded(models.Model):  # noqa: DJ008 - for its field alone
+        code = Code(max_length=10)
+
+        objects = CachedManager()
+
+        class Meta:
+            app_label = "app"
+
+    for code in ("a", "b", "c"):
+        for queryset in (Coded.objects.filter(code=code), Coded.objects.exclude(code=code)):
+            assert code in str(queryset.query)
+        with pytest.raises(ValueError, match="far too long"):
+            Coded.objects.filter(code="far too long")
+        with pytest.raises(ValueError, match="far too long"):
+            Coded.objects.all().exclude(code="far too long")
+
+
+def test_what_a_field_changes_is_asked_for_as_it_has_changed_it():
+    """An address of IPv4 is sent as it is, which says nothing of those of IPv6: they are sent in
+    their shortest form. Asked for as it was written, one would be another question each time."""
+    for ip in ("10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:DB8:0::1", "2001:db8::0001"):
+        queryset = Everything.objects.filter(ip=ip)
+        told = queryset._cachepatterns_recipe
+        values = shape_of(queryset.query)[1]
+        assert values == (ip if "." in ip else "2001:db8::1",)
+        assert told is None or told.shaped() == values
 
 
 def test_nothing_is_noted_without_shortcuts(settings):

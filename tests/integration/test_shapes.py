@@ -10,6 +10,7 @@ from django.db import connections, models
 from django.db.models import Avg, Max, QuerySet
 from django.db.models.base import ModelBase
 from django.db.models.signals import post_init
+from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from cachepatterns.converting import cached_class
@@ -289,6 +290,28 @@ def test_the_shortcuts_can_be_switched_off(goods, settings):
         with seen() as events:
             assert Item.objects.filter(name="item 1").count() == 1
         assert events.outcomes == [outcome]
+
+
+def test_without_the_shortcuts_a_row_is_still_found_by_its_key(goods, settings, monkeypatch):
+    """What is looked up by a value is no shortcut: nothing is compiled to find it."""
+    settings.CACHEPATTERNS = {**settings.CACHEPATTERNS, "SHORTCUTS": False}
+    pk, category = goods[2][0].pk, goods[0].pk
+
+    def ask():
+        return (
+            Item.objects.get(pk=pk).name,
+            Item.objects.get(sku="s0").name,
+            Item.objects.in_bulk([pk])[pk].name,
+            Item(category_id=category).category.name,
+        )
+
+    first = ask()
+    monkeypatch.setattr(SQLCompiler, "as_sql", None)
+    with seen() as events:
+        assert ask() == first
+    assert set(events.outcomes) == {"hit"}
+    with pytest.raises(TypeError):
+        Item.objects.filter(name="item 1").count()
 
 
 def test_a_connection_forgets_the_plans_it_made_first(goods, monkeypatch):
