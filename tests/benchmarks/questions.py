@@ -67,6 +67,7 @@ class Questions:
 
     def __init__(self) -> None:
         self._saved: dict[int, Product] = {}
+        self._updates = 0
 
     def save(self, n: int) -> Any:
         product = self._saved.get(n)
@@ -83,4 +84,5 @@ class Questions:
             self.save(n)
 
     def update(self, n: int) -> Any:
-        Product.objects.filter(pk=n).update(stock=n)
+        self._updates += 1  # another value each time: what is left in a cache is wrong
+        Product.objects.filter(pk=n).update(stock=self._updates)
