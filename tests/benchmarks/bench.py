@@ -108,6 +108,15 @@ class Bench:
             "asked": sorted({n for n, _ in self._kept}),
         }
 
+    def arguments(self) -> list[int]:
+        """The numbers that a case cycles through, where it asks what was asked before."""
+        return list(self._numbers(ARGUMENTS))
+
+    def ask_all(self, case: str) -> None:
+        """Ask once what a case cycles through; `wrong` judges the answers."""
+        ask = getattr(self.questions, CASES[case].name)
+        self._kept = [(n, ask(n)) for n in self._numbers(ARGUMENTS)]
+
     def answers(self, case: str, asked: list[int]) -> str:
         """What is answered to these numbers; of a write, what its rows are read as."""
         is_write = CASES[case].kind is Kind.WRITE
