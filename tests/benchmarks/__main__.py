@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,13 @@ def main() -> None:
     parser.add_argument("--budget", action="store_true", help="where the time of a hit goes")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     asked = parser.parse_args()
+    if asked.json and (problem := why_not_written(asked.json)):
+        parser.error(f"--json {asked.json}: {problem}")
     if asked.budget:
+        if unknown := [title for title in asked.case or () if title not in HITS]:
+            parser.error(f"--budget has only hits, not {', '.join(unknown)}")
+        if asked.json or asked.scenario or asked.contender:
+            parser.error("--budget goes with --case alone")
         with crew(["cachepatterns"]) as found:
             tell = found.workers["cachepatterns"].tell
             print(budget_table({t: tell("budget", case=t) for t in asked.case or HITS}))
@@ -72,6 +79,17 @@ def main() -> None:
             figures[name] = table.figures
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def why_not_written(path: Path) -> str:
+    """Why `path` can not be written; empty if it can. A run takes a quarter of an hour."""
+    if path.is_dir():
+        return "is a directory"
+    if not path.parent.is_dir():
+        return f"there is no directory {path.parent}"
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        return "can not be written"
+    return ""
 
 
 if __name__ == "__main__":

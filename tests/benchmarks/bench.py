@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import statistics
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from dataclasses import asdict
-from hashlib import blake2b
 from typing import Any
 
 from django.apps import apps
 from django.core.cache import cache
-from django.db import connection, models
+from django.db import connection
 from django.utils.module_loading import import_string
 
-from tests.benchmarks import seed
+from tests.benchmarks import judging, seed
 from tests.benchmarks.budget import budget
 from tests.benchmarks.cases import CASES, Kind
 from tests.benchmarks.contenders import CONTENDERS
@@ -36,6 +36,8 @@ class Bench:
         self.questions = import_string(self.contender.questions)()
         self.statements = 0
         self._unasked = itertools.count(1000)
+        self._kept: list[judging.Asked] = []
+        self._true: dict[int, Any] = {}
         connection.ensure_connection()
         connection.execute_wrappers.append(self._count)
 
@@ -55,10 +57,17 @@ class Bench:
             declare_no_writers()
 
     def warm(self, case: str) -> None:
-        """Ask everything twice: what is asked from now on has been asked before."""
+        """Ask everything twice: what is asked from now on has been asked before.
+
+        Before writes their rows are read too: then a write that leaves the row in the cache is
+        found out.
+        """
         ask = getattr(self.questions, CASES[case].name)
         for n in [*self._numbers(ARGUMENTS)] * 2:
             ask(n)
+        if CASES[case].kind is Kind.WRITE:
+            for n in [*self._numbers(ARGUMENTS)] * 2:
+                self.questions.get_pk(n)
         if CASES[case].kind is Kind.NEAR and apps.is_installed("cachepatterns"):
             self._until_near(ask)
 
@@ -73,14 +82,12 @@ class Bench:
             for n in self._numbers(ARGUMENTS):
                 ask(n)
 
-    def answer(self, case: str) -> str:
-        """A digest of all answers of a case; the same for all who answer rightly."""
-        ask = getattr(self.questions, CASES[case].name)
-        answers = [plain(ask(n)) for n in self._numbers(ARGUMENTS)]
-        return blake2b(repr(answers).encode(), digest_size=8).hexdigest()
-
     def time(self, case: str, seconds: float) -> dict[str, Any]:
-        """Time blocks of calls, and count the statements that reached the database."""
+        """Time blocks of calls, and count the statements, as Django's wrappers see them.
+
+        What was answered is kept, of writes what the rows they have written are read as, twice
+        each; `asked` are the numbers of its arguments, and `wrong` judges it.
+        """
         wanted = CASES[case]
         ask = getattr(self.questions, wanted.name)
         numbers, most = itertools.cycle(list(self._numbers(ARGUMENTS))), UNLIMITED
@@ -88,11 +95,42 @@ class Bench:
             numbers, most = self._unasked, MISSES
         before, commands = self.statements, self._commands()
         found = time_blocks(ask, numbers, seconds, most)
+        statements, commands = self.statements - before, self._commands() - commands
+        self._kept = found.kept
+        if wanted.kind is Kind.WRITE:
+            written = list(self._numbers(min(found.calls, ARGUMENTS)))
+            self._kept = [(n, self.questions.get_pk(n)) for n in written * 2]
         return {
-            **asdict(found),
-            "statements": self.statements - before,
-            "commands": self._commands() - commands,
+            "seconds": found.seconds,
+            "calls": found.calls,
+            "statements": statements,
+            "commands": commands,
+            "asked": sorted({n for n, _ in self._kept}),
         }
+
+    def arguments(self) -> list[int]:
+        """The numbers that a case cycles through, where it asks what was asked before."""
+        return list(self._numbers(ARGUMENTS))
+
+    def ask_all(self, case: str) -> None:
+        """Ask once what a case cycles through; `wrong` judges the answers."""
+        ask = getattr(self.questions, CASES[case].name)
+        self._kept = [(n, ask(n)) for n in self._numbers(ARGUMENTS)]
+
+    def answers(self, case: str, asked: list[int]) -> str:
+        """What is answered to these numbers; of a write, what its rows are read as."""
+        is_write = CASES[case].kind is Kind.WRITE
+        ask = self.questions.get_pk if is_write else getattr(self.questions, CASES[case].name)
+        return b64encode(pickle.dumps({n: ask(n) for n in asked})).decode()
+
+    def expect(self, true: str) -> None:
+        """Compare with these, the `answers` of who has no cache, from now on."""
+        self._true = pickle.loads(b64decode(true))
+
+    def wrong(self) -> list[int]:
+        """The numbers to which the wrong was answered in the last `time`."""
+        kept, self._kept = self._kept, []
+        return judging.wrong(kept, self._true)
 
     def _commands(self) -> int:
         """The commands that read anything from Redis, of whomever."""
@@ -129,16 +167,3 @@ class Bench:
     @staticmethod
     def _numbers(count: int) -> Iterator[int]:
         return iter(range(1, 1 + count * 7, 7))
-
-
-def plain(answer: Any) -> Any:
-    """An answer as values that compare across processes."""
-    if isinstance(answer, models.Model):
-        related = {name: plain(obj) for name, obj in answer._state.fields_cache.items()}
-        values = {f.attname: getattr(answer, f.attname) for f in answer._meta.concrete_fields}
-        return type(answer).__name__, sorted(values.items()), sorted(related.items())
-    if isinstance(answer, dict):
-        return [(key, plain(value)) for key, value in sorted(answer.items())]
-    if isinstance(answer, (list, tuple)):
-        return [plain(item) for item in answer]
-    return answer

@@ -59,6 +59,8 @@ def names_of(model: Any) -> list[str]:
 
 
 PRODUCT, CATEGORY, BRAND = names_of(Product), names_of(Category), names_of(Brand)
+link_category = Product._meta.get_field("category").set_cached_value
+link_brand = Product._meta.get_field("brand").set_cached_value
 
 
 def row_of(obj: Any) -> tuple[Any, ...]:
@@ -116,8 +118,9 @@ class Floor(Questions):
         found = []
         for row, category, brand in decode_joined(raw):
             product = Product.from_db("default", PRODUCT, row)
-            product.category = Category.from_db("default", CATEGORY, category)
-            product.brand = Brand.from_db("default", BRAND, brand)
+            # As Django's own select_related links them: a descriptor has more to look after.
+            link_category(product, Category.from_db("default", CATEGORY, category))
+            link_brand(product, Brand.from_db("default", BRAND, brand))
             found.append(product)
         return found
 

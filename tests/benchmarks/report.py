@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -19,18 +19,15 @@ def as_markdown(outcome: Outcome, names: Iterable[str]) -> str:
     """The table of a run, in Markdown."""
     columns = [name for name in CONTENDERS if name in set(names)]
     lines = [
-        f"| µs per call (best block) | {' | '.join(columns)} | ours | goal |",
-        "|---" * (len(columns) + 3) + "|",
+        f"| µs per call (best block) | {' | '.join(columns)} | ours | median | goal |",
+        "|---" * (len(columns) + 4) + "|",
     ]
     for title, found in outcome.cases.items():
         cells = [_cell(found[name], CASES[title]) for name in columns]
         lines.append(f"| `{title}` | {' | '.join(cells)} | {' | '.join(_goal(title, found))} |")
-    sizes = [f"{outcome.bytes_per_row.get(name, 0):.0f}" for name in columns]
-    ours = outcome.bytes_per_row.get("cachepatterns", 0)
-    mark = "✓" if ours <= GOAL_BYTES else "✗"
-    lines.append(
-        f"| bytes per cached row | {' | '.join(sizes)} | {ours:.0f} {mark} | ≤ {GOAL_BYTES} |"
-    )
+    sizes = outcome.bytes_per_row
+    cells = [f"{sizes[name]:.0f}" if name in sizes else "" for name in columns]
+    lines.append(f"| bytes per cached row | {' | '.join([*cells, *_goal_of_bytes(sizes)])} |")
     notes = [
         "",
         "\\* reached the database though it had been asked before; "
@@ -38,6 +35,8 @@ def as_markdown(outcome: Outcome, names: Iterable[str]) -> str:
         "",
         "Of misses and writes: what ours takes longer than uncached; in brackets what the floor "
         "does.",
+        "",
+        "Goals are judged by the best block; *median* is the same by the medians of all blocks.",
         "",
         versions(),
     ]
@@ -51,24 +50,36 @@ def _cell(found: Measured, case: Case) -> str:
     return f"{found.best * 1e6:.0f}{marks}"
 
 
-def _goal(title: str, found: dict[str, Measured]) -> tuple[str, str]:
+def _goal(title: str, found: dict[str, Measured]) -> tuple[str, str, str]:
+    """What ours takes by the best block, which is judged, and by the median of all; the goal."""
     case = CASES[title]
     base = found.get("floor" if case.kind is Kind.HIT else "uncached")
     ours = found.get("cachepatterns")
     if base is None or ours is None:
-        return "", ""
+        return "", "", ""
     if case.kind is Kind.HIT:
         ratio = ours.best / base.best
         mark = "✓" if ratio <= case.goal else "✗"
-        return f"{ratio:.2f} × floor {mark}", f"≤ {case.goal:g} ×"
+        median = f"{ours.median / base.median:.2f} ×"
+        return f"{ratio:.2f} × floor {mark}", median, f"≤ {case.goal:g} ×"
     if case.kind is Kind.NEAR:
         mark = "✓" if ours.best * 1e6 <= case.goal else "✗"
-        return f"{ours.best * 1e6:.1f} µs {mark}", f"≤ {case.goal:g} µs"
+        median = f"{ours.median * 1e6:.1f} µs"
+        return f"{ours.best * 1e6:.1f} µs {mark}", median, f"≤ {case.goal:g} µs"
     added = (ours.best - base.best) * 1e6
     mark = "✓" if added <= case.goal else "✗"
     floor = found.get("floor")
     beside = f" ({(floor.best - base.best) * 1e6:+.0f})" if floor is not None else ""
-    return f"{added:+.0f} µs{beside} {mark}", f"≤ +{case.goal:.0f} µs"
+    median = f"{(ours.median - base.median) * 1e6:+.0f} µs"
+    return f"{added:+.0f} µs{beside} {mark}", median, f"≤ +{case.goal:.0f} µs"
+
+
+def _goal_of_bytes(sizes: Mapping[str, float]) -> tuple[str, str, str]:
+    """Nothing where ours was not measured: 0 bytes would be within every goal."""
+    ours = sizes.get("cachepatterns")
+    if ours is None:
+        return "", "", ""
+    return f"{ours:.0f} {'✓' if ours <= GOAL_BYTES else '✗'}", "", f"≤ {GOAL_BYTES}"
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
