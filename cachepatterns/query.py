@@ -10,6 +10,7 @@ from django.db.models import sql
 from cachepatterns.read.aggregates import cached_aggregate
 from cachepatterns.read.compiler import cached_compiler
 from cachepatterns.read.options import DEFAULT, ReadOptions
+from cachepatterns.read.prefetching import asks_for_all_columns_of_one_table
 
 
 class CachedQuery(sql.Query):
@@ -39,3 +40,16 @@ def as_cached(query: sql.Query) -> CachedQuery:
         raise TypeError(f"A {type(clone).__name__} can not be cached; only plain querysets can.")
     clone.__class__ = CachedQuery
     return clone  # type: ignore[return-value]
+
+
+def is_unchanged(query: Any) -> bool:
+    """Whether nothing was asked of `query` yet."""
+    return (
+        type(query) is CachedQuery
+        and not query.where.children
+        # Noted, neither of these is a beginning either: one way for both.
+        and not query.order_by
+        and query.standard_ordering
+        and not query.extra_order_by
+        and asks_for_all_columns_of_one_table(query)
+    )

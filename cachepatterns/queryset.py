@@ -17,14 +17,14 @@ from cachepatterns.core.tag import standing_tags
 from cachepatterns.narrowing import NO_VALUE
 from cachepatterns.noting import NotingMixin, is_django_s
 from cachepatterns.observe import ReadEvent, emit
-from cachepatterns.query import CachedQuery
+from cachepatterns.query import CachedQuery, is_unchanged
 from cachepatterns.read import direct
 from cachepatterns.read.bulkorder import in_order, steps_of
 from cachepatterns.read.deciding import REASON as DECIDES
 from cachepatterns.read.explaining import Explanation, explain
 from cachepatterns.read.instances import is_stock_fetch_mode
 from cachepatterns.read.options import DEFAULT, ReadOptions, uncached
-from cachepatterns.read.prefetching import asks_for_all_columns_of_one_table, targets
+from cachepatterns.read.prefetching import targets
 from cachepatterns.read.raw import RAW_PATTERN as RAW
 from cachepatterns.read.raw import CachedRawQuery, declared_tags
 from cachepatterns.read.rowplans import why_no_rows
@@ -154,7 +154,7 @@ class CachedQuerySetMixin(NotingMixin):
         """Whether this is ``Manager.all()`` and nothing more: every row, every column."""
         recipe = self._cachepatterns_recipe
         return self._gives_whole_rows() and (
-            _is_unchanged(self.query) if recipe is None else recipe.step.is_begin
+            is_unchanged(self.query) if recipe is None else recipe.step.is_begin
         )
 
     def _has_no_order(self) -> bool:
@@ -287,19 +287,6 @@ def _is_djangos(cls: Any, name: str) -> bool:
     """Whether the class that ours was put before leaves this method to Django."""
     after = cls.__mro__[cls.__mro__.index(CachedQuerySetMixin) + 1 :]
     return next(c for c in after if name in vars(c)) is QuerySet
-
-
-def _is_unchanged(query: Any) -> bool:
-    """Whether nothing was asked of `query` yet."""
-    return (
-        type(query) is CachedQuery
-        and not query.where.children
-        # Noted, neither of these is a beginning either: one way for both.
-        and not query.order_by
-        and query.standard_ordering
-        and not query.extra_order_by
-        and asks_for_all_columns_of_one_table(query)
-    )
 
 
 class CachedQuerySet(CachedQuerySetMixin, QuerySet[M]):  # type: ignore[misc]

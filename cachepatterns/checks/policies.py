@@ -7,9 +7,10 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Info, Warning  # noqa: A004
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.db import models
 
+from cachepatterns.checks.local import check_local
 from cachepatterns.checks.settings import check_ttl, check_volatile
 from cachepatterns.checks.words import did_you_mean
 from cachepatterns.declarations import is_secret
@@ -66,34 +67,7 @@ def _tier(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
     if policy.policy.ttl is not None:
         yield from check_ttl(policy.policy.ttl, policy.origin)
         yield from check_volatile(name, policy.policy.ttl, policy.origin)
-    accepted = policy.policy.accepts_staleness
-    if accepted is not None:
-        wrong = [*check_ttl(accepted, policy.origin, "accepts_staleness")]
-        yield from wrong or _not_local(policy)
-    if policy.tier.local and not accepted:
-        yield Info(
-            f"{policy.label} is in the tier {name!r}, which is local, but its policy accepts no "
-            "staleness: it is always read from Redis.",
-            hint="accepts_staleness = 1.0 lets a process answer from its own memory what Redis "
-            "would have answered a second ago; or take a tier that is not local.",
-            obj=policy.model,
-            id="cachepatterns.I001",
-        )
-
-
-def _not_local(policy: ResolvedPolicy) -> Iterator[CheckMessage]:
-    """What a policy accepts, and its tier makes no use of."""
-    name = policy.policy.tier
-    if policy.tier.caches and not policy.tier.local:
-        yield Info(
-            f"{policy.origin}: accepts_staleness has no effect: the tier {name!r} is not local, "
-            f"{policy.label} is always read from Redis.",
-            hint=f'Set CACHEPATTERNS["TIERS"]["{name}"]["local"] = True, or take a tier that is '
-            "local. Else take accepts_staleness out, unless queries name a local tier themselves: "
-            "cached(tier=…).",
-            obj=policy.model,
-            id="cachepatterns.I002",
-        )
+    yield from check_local(policy)
 
 
 def _narrowing(policy: ResolvedPolicy) -> Iterator[CheckMessage]:

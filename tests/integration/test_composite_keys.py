@@ -1,39 +1,26 @@
 """Composite primary keys: reads of every kind are cached, and fresh after every write."""
 
 import pytest
-from django.apps import apps
-from django.db import connection, models
+from django.db import models
 
-from cachepatterns import CachedManager, ModelPolicy, uncached
-from cachepatterns.registry import site
-from tests.calm import nobody_writes
+from cachepatterns import uncached
 from tests.differential.freezing import freeze
 from tests.events import seen
+from tests.temporary import registered, tables_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def make(name, **fields):
-    meta = type("Meta", (), {"app_label": "app", "base_manager_name": "objects"})
-    attributes = {"__module__": __name__, "Meta": meta, "objects": CachedManager(), **fields}
-    model = type(name, (models.Model,), attributes)
-    site.register(model, type(f"{name}Policy", (ModelPolicy,), {}))
-    return model
-
-
-@pytest.fixture
-def seats(fresh):
+def seats_and_bookings():
     """Seats by row and number, and bookings that refer to both."""
-    installed = apps.all_models["app"]
-    before = dict(installed)
-    seat = make(
+    seat = registered(
         "Seat",
         pk=models.CompositePrimaryKey("row", "number"),
         row=models.CharField(max_length=2),
         number=models.IntegerField(),
         price=models.IntegerField(default=0),
     )
-    booking = make(
+    booking = registered(
         "Booking",
         row=models.CharField(max_length=2),
         number=models.IntegerField(),
@@ -45,23 +32,16 @@ def seats(fresh):
             related_name="bookings",
         ),
     )
-    with connection.schema_editor() as editor:
-        editor.create_model(seat)
-        editor.create_model(booking)
-    nobody_writes()
-    for row, number in (("a", 1), ("a", 2), ("b", 1)):
-        seat.objects.create(row=row, number=number)
-    booking.objects.create(row="a", number=1)
-    yield seat, booking
-    with connection.schema_editor() as editor:
-        editor.delete_model(booking)
-        editor.delete_model(seat)
-    site.unregister(seat)
-    site.unregister(booking)
-    installed.clear()
-    installed.update(before)
-    apps.clear_cache()
-    site.forget()
+    return [seat, booking]
+
+
+@pytest.fixture
+def seats(fresh):
+    with tables_of(seats_and_bookings) as (seat, booking):
+        for row, number in (("a", 1), ("a", 2), ("b", 1)):
+            seat.objects.create(row=row, number=number)
+        booking.objects.create(row="a", number=1)
+        yield seat, booking
 
 
 READS = {

@@ -4,13 +4,11 @@ the key's own model goes for them."""
 from types import SimpleNamespace
 
 import pytest
-from django.apps import apps
-from django.db import connection, models
+from django.db import models
 from django.utils import translation
 
-from cachepatterns import CachedManager, ModelPolicy, uncached
-from cachepatterns.registry import site
-from tests.calm import nobody_writes
+from cachepatterns import uncached
+from tests.temporary import registered, tables_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,21 +24,9 @@ class Spoken(models.CharField):
         return value and f"{translation.get_language()}:{value}"
 
 
-def registered(name, **fields):
-    """A model of the tests' app, for the time of a test."""
-    meta = type("Meta", (), {"app_label": "app", "base_manager_name": "objects"})
-    attributes = {"__module__": __name__, "Meta": meta, "objects": CachedManager(), **fields}
-    model = type(name, (models.Model,), attributes)
-    site.register(model, type(f"{name}Policy", (ModelPolicy,), {}))
-    return model
-
-
-@pytest.fixture
-def words(transactional_db, empty_cache):
-    installed = apps.all_models["app"]
-    before = dict(installed)
-    word = registered("Word", key=Spoken(max_length=9, primary_key=True))
+def keys_and_who_refers_to_them():
     refers = {"on_delete": models.CASCADE, "db_constraint": False}
+    word = registered("Word", key=Spoken(max_length=9, primary_key=True))
     use = registered(
         "Use",
         word=models.ForeignKey(word, **refers),
@@ -50,24 +36,16 @@ def words(transactional_db, empty_cache):
     caption = registered(
         "Caption", text=models.OneToOneField(text, primary_key=True, related_name="+", **refers)
     )
-    made = [word, use, text, caption]
-    with connection.schema_editor() as editor:
-        for model in made:
-            editor.create_model(model)
-    nobody_writes()
-    with translation.override("en"):
-        word.objects.create(key="a")
-        use.objects.create(word_id="a", only_id="a")
-    yield SimpleNamespace(word=word, use=use, text=text, caption=caption)
-    with connection.schema_editor() as editor:
-        for model in reversed(made):
-            editor.delete_model(model)
-    for model in made:
-        site.unregister(model)
-    installed.clear()
-    installed.update(before)
-    apps.clear_cache()
-    site.forget()
+    return [word, use, text, caption]
+
+
+@pytest.fixture
+def words(transactional_db, empty_cache):
+    with tables_of(keys_and_who_refers_to_them) as (word, use, text, caption):
+        with translation.override("en"):
+            word.objects.create(key="a")
+            use.objects.create(word_id="a", only_id="a")
+        yield SimpleNamespace(word=word, use=use, text=text, caption=caption)
 
 
 ASKS = {
